@@ -7,6 +7,7 @@ with the code of SIGINT and without a traceback.
 import gc
 import sys
 
+from adpkv import huge_pages
 from adpkv.exit_codes import ExitCode
 
 __all__ = ["main"]
@@ -17,6 +18,7 @@ YOUNG = 100_000
 
 def main() -> None:
     """Run the command line: the entry point of the console script `adpkv`."""
+    huge_pages.use()
     gc.set_threshold(YOUNG)
     try:
         from adpkv.cli.app import main as command

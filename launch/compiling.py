@@ -27,9 +27,12 @@ __all__ = ["is_remembering", "keeps_profiles", "main", "remembering", "train"]
 
 CONFIG = Path(__file__).with_name("mypyc.ini")
 
-IN_C = ("flight_recorder/quick",)
+IN_C = ("flight_recorder/quick", "heaps", "huge_pages")
 """Modules that are in C beside their Python, which stands for them without a compiler. Each is a
 file, `.c` and `.py`, with the same contents for whoever imports it."""
+
+WITH_GIL = ("heaps",)
+"""Those that another thread must not come between: there Python's own are as good."""
 
 CALLS = ["-fvisibility=hidden", "-fno-semantic-interposition", "-fno-plt"]
 """For the C compiler: nobody else calls the functions of this build, so they call each other
@@ -84,6 +87,7 @@ def main() -> None:
             f"adpkv.{name.replace('/', '.')}", [f"adpkv/{name}.c"], extra_compile_args=["-O2"]
         )
         for name in IN_C
+        if name not in WITH_GIL or not sysconfig.get_config_var("Py_GIL_DISABLED")
     ]
     library, *shims = compiled
     if not keeps_profiles():

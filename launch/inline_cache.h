@@ -34,6 +34,9 @@ typedef struct {
     Py_ssize_t offset; /* of a slot */
     getter get;        /* or of a native class: the function and what it is called with */
     void *closure;
+    PyObject *module; /* or the module that was asked, as long as its names have this version */
+    uint64_t names;
+    PyObject *value;
 } adpkv_field_t;
 
 typedef struct {
@@ -50,14 +53,48 @@ static inline int adpkv_may_keep(PyTypeObject *type, unsigned int *left) {
     return 1;
 }
 
+#if PY_VERSION_HEX < 0x030C0000 /* since then a dictionary's version is not to be used */
+#define ADPKV_NAMES(module) (((PyDictObject *)PyModule_GetDict(module))->ma_version_tag)
+
+/* A name of a module, `heapq.heappush` or `min`, which Python finds in its dictionary. */
+static inline void adpkv_keep_module(PyObject *module, PyObject *name, PyObject *found,
+                                     adpkv_field_t *kept) {
+    PyTypeObject *type = Py_TYPE(module);
+    if (kept->left == 0 || !PyModule_CheckExact(module) || type->tp_version_tag == 0
+        || _PyType_Lookup(type, name) != NULL
+        || PyDict_GetItemWithError(PyModule_GetDict(module), name) != found) {
+        PyErr_Clear();
+        return;
+    }
+    --kept->left;
+    Py_INCREF(name);
+    Py_XSETREF(kept->name, name);
+    Py_INCREF(module); /* it is compared: nothing else is to have its address */
+    Py_XSETREF(kept->module, module);
+    kept->get = NULL;
+    kept->value = found;
+    kept->names = ADPKV_NAMES(module);
+    kept->version = type->tp_version_tag;
+}
+#else
+#define ADPKV_NAMES(module) 0
+static inline void adpkv_keep_module(PyObject *module, PyObject *name, PyObject *found,
+                                     adpkv_field_t *kept) {}
+#endif
+
 static __attribute__((noinline, unused)) PyObject *
 adpkv_find_field(PyObject *thing, PyObject *name, adpkv_field_t *kept) {
     PyObject *found = PyObject_GetAttr(thing, name);
     PyTypeObject *type = Py_TYPE(thing);
-    if (found == NULL || !adpkv_may_keep(type, &kept->left))
+    if (found == NULL)
         return found;
+    if (!adpkv_may_keep(type, &kept->left)) {
+        adpkv_keep_module(thing, name, found, kept);
+        return found;
+    }
     PyObject *descr = _PyType_Lookup(type, name);
     kept->version = ADPKV_NO_VERSION;
+    Py_CLEAR(kept->module);
     Py_INCREF(name);
     Py_XSETREF(kept->name, name);
     if (descr == NULL) {
@@ -85,6 +122,14 @@ static inline PyObject *adpkv_field(PyObject *thing, PyObject *name, adpkv_field
         if (kept->get != NULL) {
             ADPKV_HIT(field);
             return kept->get(thing, kept->closure);
+        }
+        if (kept->module != NULL) {
+            if (kept->module == thing && ADPKV_NAMES(thing) == kept->names) {
+                ADPKV_HIT(field);
+                Py_INCREF(kept->value);
+                return kept->value;
+            }
+            return adpkv_find_field(thing, name, kept);
         }
         PyObject *found = *(PyObject **)((char *)thing + kept->offset);
         if (__builtin_expect(found != NULL, 1)) {
@@ -143,7 +188,7 @@ adpkv_method(PyObject *name, PyObject *const *args, size_t nargsf, PyObject *nam
         adpkv_method((name), (args), (nargsf), (names), &adpkv_kept);               \
     })
 
-#if PY_VERSION_HEX < 0x030C0000 /* since then a dictionary's version is not to be used */
+#if PY_VERSION_HEX < 0x030C0000
 
 typedef struct {
     uint64_t version;

@@ -59,6 +59,7 @@ COUNTING, BUILD = "adpkv.counting", "adpkv.build"
 PYTHON = "adpkv.python_module"
 WHOLE_FILES = "adpkv.whole_files"
 SUBCLASSING = "adpkv.subclassing"
+HEAPS, HUGE_PAGES = "adpkv.heaps", "adpkv.huge_pages"
 OF_PYDANTIC = "adpkv.pydantic_plugins"
 EXIT_CODES, PLUGINS, GPU = "adpkv.exit_codes", "adpkv.plugins", "adpkv.gpu"
 CONFIG, EXECUTOR, OUTPUT = "adpkv.config", "adpkv.executor", "adpkv.output"
@@ -90,6 +91,8 @@ ARROWS = {
     BUILD: (),
     WHOLE_FILES: (),
     SUBCLASSING: (),
+    HEAPS: (),
+    HUGE_PAGES: (),
     OF_PYDANTIC: (),
     "adpkv.native_value": (SUBCLASSING,),
     # So that `adpkv --help` can have them, and nothing else.
@@ -209,6 +212,7 @@ ARROWS = {
     "adpkv.field_policies": (CONFIG, CORE, ERRORS, EXECUTOR, ASSEMBLE, "adpkv.transport.port"),
     # A worker of a sweep is a program: it reads the policy itself.
     "adpkv.sweeps": (
+        HUGE_PAGES,
         PYTHON,
         "adpkv.worker_processes",
         "adpkv.launcher_variables",
@@ -279,6 +283,7 @@ ARROWS = {
     ),
     # It makes runs and hands them to processes, as a sweep does.
     "adpkv.exploration": (
+        HUGE_PAGES,
         PYTHON,
         "adpkv.worker_processes",
         "adpkv.launcher_variables",
@@ -302,7 +307,7 @@ ARROWS = {
     "adpkv.bench": ("adpkv",),
     "adpkv.cli": ("adpkv",),
     "adpkv.api": ("adpkv",),
-    "adpkv.__main__": ("adpkv.cli",),
+    "adpkv.__main__": ("adpkv.cli", HUGE_PAGES),
     "adpkv": ("adpkv",),
 }
 
@@ -312,8 +317,8 @@ def test_imports_point_one_way(module: str) -> None:
     """core <- executor <- worlds <- cli; the adapters know core and their own port."""
     package = next(p for p in ARROWS if is_in(module, p))
     assert package != "adpkv" or module == "adpkv", "a package that has no arrows"
-    # Leaves that everybody may know: an enum, how a file is written, and how things are counted.
-    allowed = (package, EXIT_CODES, WHOLE_FILES, COUNTING, *ARROWS[package])
+    # Leaves that everybody may know: an enum, how a file is written, how things are counted, heaps.
+    allowed = (package, EXIT_CODES, WHOLE_FILES, COUNTING, HEAPS, *ARROWS[package])
     wrong = [
         other
         for other in sorted(imports(TREES[module]))

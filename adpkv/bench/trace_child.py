@@ -19,6 +19,7 @@ from time import perf_counter, process_time
 
 import msgspec
 
+from adpkv import huge_pages
 from adpkv.bench.blind import BlindSimulation
 from adpkv.bench.shares import part_of, sampled
 from adpkv.config import load
@@ -46,6 +47,7 @@ class Took(msgspec.Struct, frozen=True):
 
 def main(argv: list[str]) -> None:
     """Simulate, then print one line."""
+    huge_pages.use()  # as the command does
     parser = argparse.ArgumentParser(prog="adpkv.bench.trace_child")
     parser.add_argument("experiment", type=Path)
     parser.add_argument("--set", action="append", default=[], dest="overrides")

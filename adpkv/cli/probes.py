@@ -16,6 +16,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Final
 
+from adpkv import huge_pages
 from adpkv.build import build
 from adpkv.cli.probe_ports import port_findings
 from adpkv.cli.probing import Finding, Need, asked
@@ -30,6 +31,7 @@ PACKAGES: Final = ("msgspec", "numpy", "pydantic", "PyYAML", "rich", "typer")
 LEAST_PYTHON: Final = (3, 11)
 LEAST_SHARED_MEMORY_BYTES: Final = 64 << 20
 LEAST_OPEN_FILES: Final = 1024
+HUGE_PAGES: Final = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 MOST_TRIAL_RANKS: Final = 32
 """The trial starts one rank more than there are cores, but not hundreds."""
 
@@ -46,6 +48,7 @@ def all_findings() -> list[Finding]:
     return [
         _python(),
         _build(),
+        _huge_pages(),
         *map(_package, PACKAGES),
         _mpi(),
         _mpirun(),
@@ -70,6 +73,20 @@ def _python() -> Finding:
 def _build() -> Finding:
     told = {"python": "plain Python", "compiled": "compiled by mypyc"}
     return Finding("build", True, told[build()], Need.NOTHING)
+
+
+def _huge_pages() -> Finding:
+    """Whether the compiled build has them. It asks for them in this process as in any other."""
+    name, hint = "huge pages", f"echo madvise > {HUGE_PAGES}, for faster simulations"
+    if build() != "compiled":
+        return Finding(name, True, "not used by plain Python", Need.NOTHING)
+    try:
+        chosen = HUGE_PAGES.read_text("ascii")
+    except OSError:
+        chosen = "[never]"
+    fine = "[never]" not in chosen and huge_pages.use()
+    found = "used for a simulation's memory" if fine else "none: the system gives none"
+    return Finding(name, fine, found, Need.NOTHING, hint)
 
 
 def _package(name: str) -> Finding:

@@ -7,10 +7,9 @@ configured; and the ranks' clocks need not agree.
 
 from __future__ import annotations
 
-import heapq
-
 from adpkv.core.ids import NEVER
 from adpkv.core.rank_failure import Attempt
+from adpkv.heaps import heappop, heappush
 
 __all__ = ["QueueLimits"]
 
@@ -37,7 +36,7 @@ class QueueLimits:
             self._due[attempt] = due_ns
             if self._next_ns is not None and due_ns < self._next_ns:
                 self._next_ns = due_ns
-            heapq.heappush(self._heap, (due_ns, attempt))
+            heappush(self._heap, (due_ns, attempt))
 
     def over(self, attempt: Attempt) -> None:
         """The request has its answer, or its wait was ended."""
@@ -56,14 +55,14 @@ class QueueLimits:
             return next(iter(self._late.values()))
         heap = self._heap
         while heap and self._due.get(heap[0][1]) != heap[0][0]:
-            heapq.heappop(heap)
+            heappop(heap)
         return heap[0][0] if heap else NEVER
 
     def expired(self, now_ns: int) -> tuple[Attempt, ...]:
         """The requests that have waited too long, oldest first, until each is `over`."""
         while self._heap and self._heap[0][0] <= now_ns:
             self._next_ns = None
-            due_ns, attempt = heapq.heappop(self._heap)
+            due_ns, attempt = heappop(self._heap)
             if self._due.get(attempt) == due_ns:
                 del self._due[attempt]
                 self._late[attempt] = due_ns

@@ -8,7 +8,6 @@ rank, and later requests may pass it. Without ADP all ranks get each request (`r
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Final, SupportsIndex
@@ -17,6 +16,7 @@ from adpkv.core.group_ranks import GroupRanks
 from adpkv.core.values import RequestSpec
 from adpkv.core.waiting import Waiting
 from adpkv.errors import UsageError
+from adpkv.heaps import heapify, heappop, heappush, heapreplace
 
 __all__ = [
     "LOOKED_AT",
@@ -66,7 +66,7 @@ def _assign(waiting: Waiting, ranks: GroupRanks, pick: Pick) -> Routed:
     """
     lanes = {lane: waiting.lane(lane) for lane in waiting.lanes()}
     heads = [(next(places), lane) for lane, places in lanes.items()]
-    heapq.heapify(heads)
+    heapify(heads)
     left = dict.fromkeys(lanes, LOOKED_PAST)
     taken: list[int] = []
     found: dict[int, list[RequestSpec]] = {}
@@ -74,7 +74,7 @@ def _assign(waiting: Waiting, ranks: GroupRanks, pick: Pick) -> Routed:
         place, lane = heads[0]
         wanted = lane[0]
         if not ranks.has_room(wanted):
-            heapq.heappop(heads)
+            heappop(heads)
             continue
         spec = waiting[place]
         rank = _rank_for(spec, ranks, pick)
@@ -87,9 +87,9 @@ def _assign(waiting: Waiting, ranks: GroupRanks, pick: Pick) -> Routed:
             left[lane] = 0 if ranks.overtaking.waits(ranks, spec) else left[lane] - 1
         following = next(lanes[lane], None) if left[lane] else None
         if following is None:
-            heapq.heappop(heads)
+            heappop(heads)
         else:
-            heapq.heapreplace(heads, (following, lane))
+            heapreplace(heads, (following, lane))
     assigned = {rank: tuple(specs) for rank, specs in sorted(found.items())}
     return assigned, waiting.without(taken)
 
@@ -118,7 +118,7 @@ class _First:
     def __init__(self, ranks: GroupRanks, key: Callable[[int], tuple[int, ...]]) -> None:
         self._ranks, self._key = ranks, key
         self._heap = [(key(rank), rank) for rank in ranks.open_ranks()]
-        heapq.heapify(self._heap)
+        heapify(self._heap)
         self._aside: list[tuple[int, int, tuple[int, ...]]] = []
         """(blocks, negative; rank, its entry's key), those with the most blocks first."""
 
@@ -126,27 +126,27 @@ class _First:
         heap, ranks, aside, key_of = self._heap, self._ranks, self._aside, self._key
         needed = ranks.needed(spec)
         while aside and -aside[0][0] >= needed:
-            _, rank, noted = heapq.heappop(aside)
-            heapq.heappush(heap, (noted, rank))
+            _, rank, noted = heappop(aside)
+            heappush(heap, (noted, rank))
         unable: list[tuple[tuple[int, ...], int]] = []
         found = None
         while heap:
             noted, rank = heap[0]
             key = key_of(rank)
             if not ranks.is_open(rank):
-                heapq.heappop(heap)
+                heappop(heap)
             elif noted != key:
-                heapq.heapreplace(heap, (key, rank))
+                heapreplace(heap, (key, rank))
             elif ranks.blocks[rank] < needed:
-                heapq.heappop(heap)
-                heapq.heappush(aside, (-ranks.blocks[rank], rank, key))
+                heappop(heap)
+                heappush(aside, (-ranks.blocks[rank], rank, key))
             elif ranks.can_take(rank, spec):
                 found = rank
                 break
             else:
-                unable.append(heapq.heappop(heap))
+                unable.append(heappop(heap))
         for entry in unable:
-            heapq.heappush(heap, entry)
+            heappush(heap, entry)
         return found
 
 

@@ -8,11 +8,11 @@ evicted.
 
 from __future__ import annotations
 
-import heapq
 from collections import deque
 from typing import Final
 
 from adpkv.core.request import RequestState, ServedRequest
+from adpkv.heaps import heappop, heappush
 
 __all__ = ["DecodeSchedule", "PrefillSchedule"]
 
@@ -104,7 +104,7 @@ class DecodeSchedule:
         request.finish_step = self.steps + request.spec.made_tokens - 1
         self.sequences += 1
         self.context_tokens += request.spec.prompt_tokens + 1
-        heapq.heappush(self._finish, (request.finish_step, request.spec.request_id, request))
+        heappush(self._finish, (request.finish_step, request.spec.request_id, request))
         self._new.append(request)
 
     def begin(self, now_ns: int) -> tuple[int, ...]:
@@ -130,7 +130,7 @@ class DecodeSchedule:
         """After how many steps the next request finishes. Call it only while a request decodes."""
         finish = self._finish
         while finish[0][2].state is not _DECODING:
-            heapq.heappop(finish)
+            heappop(finish)
         return finish[0][0] - self.steps
 
     def stepped(self, count: int) -> list[ServedRequest]:
@@ -142,7 +142,7 @@ class DecodeSchedule:
         done: list[ServedRequest] = []
         finish = self._finish
         while finish and finish[0][0] <= self.steps:
-            request = heapq.heappop(finish)[2]
+            request = heappop(finish)[2]
             if request.state is _DECODING:
                 done.append(request)
         return done

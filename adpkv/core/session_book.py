@@ -10,7 +10,6 @@ touch. The in-flight limits per peer bound it (contract 4.3).
 
 from __future__ import annotations
 
-import heapq
 from collections import OrderedDict, deque
 from collections.abc import Sequence
 from typing import Final
@@ -21,6 +20,7 @@ from adpkv.core.rules import Rules
 from adpkv.core.session import STORY_LINES, Blocks, Event, Line, Order, Role, Session, State
 from adpkv.core.values import Outcome
 from adpkv.errors import IllegalTransitionError
+from adpkv.heaps import heappop, heappush
 
 __all__ = ["ASKS", "Quarantine", "SessionBook"]
 
@@ -96,6 +96,8 @@ _TRANSFERRING: Final = State.TRANSFERRING
 _PEER_QUEUED: Final = State.PEER_QUEUED
 _QUARANTINED: Final = State.QUARANTINED
 _COMPLETE: Final = State.COMPLETE
+_HELD: Final = Blocks.HELD
+"""Where a line leaves the blocks if its state is exposed, and only then."""
 
 _PEER_EVENTS = frozenset({Event.BEGAN, Event.PEER_QUEUED})
 """A peer's messages about a session that goes on."""
@@ -231,9 +233,10 @@ class SessionBook:
             session.began_ns = now_ns
         elif after is _PEER_QUEUED:
             session.peer_queued_ns = now_ns
-        is_exposed = after.is_exposed
-        if is_exposed or before.is_exposed:
-            self._expose(session, before, after, now_ns)
+        is_exposed = line.blocks is _HELD
+        was_exposed = before.is_exposed
+        if is_exposed or was_exposed:
+            self._expose(session, before if was_exposed else None, line, now_ns)
         if line.outcome is not None or after.is_over:
             self._count(session, line)
         if line.outcome is not None or not is_exposed or after is _QUARANTINED:
@@ -258,15 +261,19 @@ class SessionBook:
         else:
             session.began_ns = now_ns
 
-    def _expose(self, session: Session, before: State, after: State, now_ns: int) -> None:
-        """The session's blocks are exposed to its peer, or were until now."""
-        was, is_now = before.is_exposed, after.is_exposed
+    def _expose(self, session: Session, before: State | None, line: Line, now_ns: int) -> None:
+        """The session's blocks are exposed to its peer, or were until now, in the state `before`;
+        None if they were not."""
+        after = line.state
+        is_now = line.blocks is _HELD
         first = not self.under_way
-        self.in_flight += is_now - was
-        self.under_way += after.is_moving - before.is_moving
+        self.in_flight += is_now - (before is not None)
+        self.under_way += (is_now and after is not _PEER_QUEUED) - (
+            before is not None and before is not _PEER_QUEUED
+        )
         # The clock of contract 4.2 (a) starts with the first session in flight. A further one, and
         # a session that becomes quarantined, are no movements.
-        if first or not ((is_now and not was) or after is _QUARANTINED):
+        if first or not ((is_now and before is None) or after is _QUARANTINED):
             self.moved_ns = now_ns
         if after is _QUARANTINED:
             self.quarantine.add(session.session_id, now_ns)
@@ -298,7 +305,7 @@ class SessionBook:
             if session.deadline_ns == at_ns:
                 return  # as it is already
             session.deadline_ns = at_ns
-        heapq.heappush(self._limits, (at_ns, request_id, attempt, event))
+        heappush(self._limits, (at_ns, request_id, attempt, event))
 
     def _applies(self, entry: tuple[int, int, int, Event]) -> Session | None:
         at_ns, request_id, attempt, event = entry
@@ -322,7 +329,7 @@ class SessionBook:
         while limits:
             if self._applies(limits[0]) is not None:
                 return limits[0][0]
-            heapq.heappop(limits)
+            heappop(limits)
         return NEVER
 
     def expired(self, now_ns: int) -> list[tuple[Session, Event]]:
@@ -330,7 +337,7 @@ class SessionBook:
         request."""
         found: list[tuple[Session, Event]] = []
         while self._limits and self._limits[0][0] <= now_ns:
-            entry = heapq.heappop(self._limits)
+            entry = heappop(self._limits)
             session = self._applies(entry)
             if session is not None:
                 found.append((session, entry[3]))

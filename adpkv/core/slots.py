@@ -9,13 +9,13 @@ alone (contract 2.6), known by its number.
 
 from __future__ import annotations
 
-import heapq
 from collections import deque
 from dataclasses import dataclass
 
 from adpkv.core.ids import SessionId
 from adpkv.core.rank_status import NO_LIMIT
 from adpkv.core.session import Session
+from adpkv.heaps import heappop, heappush
 
 __all__ = ["SlotLimits", "SlotQueue"]
 
@@ -112,7 +112,7 @@ class SlotQueue:
         held[1] += len(session.blocks)
         self._in_use += 1
         if self._limits.staging:
-            self._numbers[session.session_id] = heapq.heappop(self._free)
+            self._numbers[session.session_id] = heappop(self._free)
 
     def give_back(self, session: Session) -> None:
         """Free the slot of a session whose blocks no peer touches any more."""
@@ -125,7 +125,7 @@ class SlotQueue:
         self._in_use -= 1
         number = self._numbers.pop(session.session_id, -1)
         if number >= 0:
-            heapq.heappush(self._free, number)
+            heappush(self._free, number)
 
     def number(self, session: Session) -> int:
         """The staging slot of a session that has a slot; -1 without staging."""

@@ -8,7 +8,6 @@ answer or tries no more.
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, NamedTuple
@@ -19,6 +18,7 @@ from adpkv.core.fleet import Fleet
 from adpkv.core.ids import LAST_NS, NEVER
 from adpkv.core.values import Outcome
 from adpkv.executor.open_request import OpenRequest
+from adpkv.heaps import heappop, heappush
 from adpkv.workload.port import Arrival, Workload
 
 __all__ = ["ASK_ALL", "Clients", "Gate", "Manners"]
@@ -137,7 +137,7 @@ class Clients:
             for after_ns, gives_up in ((arrival.cancel_ns, False), (arrival.deadline_ns, True)):
                 if after_ns >= 0:
                     due_ns = arrival.at_ns + after_ns
-                    heapq.heappush(self._wishes, (due_ns, request.request_id, gives_up))
+                    heappush(self._wishes, (due_ns, request.request_id, gives_up))
             yield request
 
     def _next(self) -> OpenRequest:
@@ -146,7 +146,7 @@ class Clients:
             request.number = self._taken
             self._taken += 1
             return request
-        again = heapq.heappop(self._again)
+        again = heappop(self._again)
         request = OpenRequest(self.submitted, again.arrival)
         request.number, request.tries, request.retry_of = again.number, again.tries, again.first
         return request
@@ -155,7 +155,7 @@ class Clients:
         """(request, whether its client's deadline is over) of those that their clients do not want
         any more by now, also those that are over."""
         while self._wishes and self._wishes[0][0] <= now_ns:
-            _, request_id, gives_up = heapq.heappop(self._wishes)
+            _, request_id, gives_up = heappop(self._wishes)
             yield request_id, gives_up
 
     def ended(self, now_ns: int, request: OpenRequest, outcome: Outcome) -> None:
@@ -169,5 +169,5 @@ class Clients:
         first = request.request_id if request.retry_of < 0 else request.retry_of
         arrival = msgspec.structs.replace(request.arrival, at_ns=due_ns)
         again = _Again(due_ns, first, request.number, request.tries + 1, arrival)
-        heapq.heappush(self._again, again)
+        heappush(self._again, again)
         self._retries += 1

@@ -6,12 +6,12 @@ overlap or meet are one time that lasts as long as any of them.
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from adpkv.core.ids import NEVER
 from adpkv.core.topology import Topology
+from adpkv.heaps import heapify, heappop
 
 __all__ = ["TOO_LATE", "Maintenance", "MaintenanceTimes"]
 
@@ -45,7 +45,7 @@ class MaintenanceTimes:
         self._entries = entries
         starts = [_Change(e.from_ns, STARTS, e.instance, n) for n, e in enumerate(entries)]
         self._changes = [*_ends(entries), *starts]
-        heapq.heapify(self._changes)
+        heapify(self._changes)
         self._missed: dict[int, str] = {}
 
     def next_ns(self) -> int:
@@ -57,7 +57,7 @@ class MaintenanceTimes:
         nothing is due."""
         if self.next_ns() > now_ns:
             return None
-        due = heapq.heappop(self._changes)
+        due = heappop(self._changes)
         return due.instance, due.entry if due.change == STARTS else None
 
     def miss(self, entry: int, why: str) -> None:

@@ -8,7 +8,6 @@ comes to a state in which another one was before is cut off there, as the rest h
 
 from __future__ import annotations
 
-import heapq
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -23,6 +22,7 @@ from adpkv.exploration.facts import ObservedTables, facts_of
 from adpkv.exploration.fingerprint import fingerprint
 from adpkv.exploration.schedules import Choices
 from adpkv.exploration.trial import Trial, attempt
+from adpkv.heaps import heapify, heappop, heappush
 from adpkv.worlds.virtual.event_queue import (
     COORDINATOR_WAKE,
     GROUP_WAKE,
@@ -199,7 +199,7 @@ class _Path(EventQueue):
         """Call `action(what)` at `at_ns`."""
         if kind != GROUP_WAKE:
             self.outside += 1
-        heapq.heappush(self._entries, (at_ns, kind, owner, number, action, what))
+        heappush(self._entries, (at_ns, kind, owner, number, action, what))
 
     def arrival_ns(self, sender: int, to: int, number: int, latency_ns: int) -> int:
         """As sent, or late by one of the delays; in order between two."""
@@ -217,7 +217,7 @@ class _Path(EventQueue):
     def _next(self) -> Entry:
         enabled = self._enabled()
         if len(enabled) == 1:
-            return heapq.heappop(self._entries)
+            return heappop(self._entries)
         touched = [self._touches(entry) for entry in enabled]
         if self._reduced:
             for place, groups in enumerate(touched):
@@ -246,7 +246,7 @@ class _Path(EventQueue):
 
     def _taken(self, entry: Entry) -> Entry:
         self._entries.remove(entry)
-        heapq.heapify(self._entries)
+        heapify(self._entries)
         return entry
 
     def _touches(self, entry: Entry) -> frozenset[int]:

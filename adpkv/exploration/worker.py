@@ -12,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 
+from adpkv import huge_pages
 from adpkv.exit_codes import ExitCode
 from adpkv.exploration.batch import BatchResult, Task, perform
 from adpkv.exploration.garbage import keep_what_is_imported
@@ -33,6 +34,7 @@ def _resident_kib() -> int:
 
 def main(notes: str) -> int:
     """Work until there is no more; the exit code."""
+    huge_pages.use()
     results = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what is printed must not come between the results
     descriptor = os.open(notes, os.O_WRONLY)

@@ -3,11 +3,11 @@ delays."""
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Callable
 from enum import Enum
 
 from adpkv.core.ids import NEVER, SessionId
+from adpkv.heaps import heappop, heappush
 from adpkv.transport.port import Transfer, TransportEnd
 
 __all__ = ["DelayedEnds", "HeldPosts", "OpenTransfer", "ReportedAs"]
@@ -56,7 +56,7 @@ class HeldPosts:
         self._count += 1
         transfer = known.transfer
         entry = (until_ns, transfer.request_id, transfer.attempt, self._count, known)
-        heapq.heappush(self._heap, entry)
+        heappush(self._heap, entry)
         if until_ns < NEVER:
             self._wake(until_ns)
 
@@ -65,7 +65,7 @@ class HeldPosts:
         are left out."""
         found: list[OpenTransfer] = []
         while self._heap and self._heap[0][0] <= now_ns:
-            known = heapq.heappop(self._heap)[4]
+            known = heappop(self._heap)[4]
             if known.held:
                 known.held = False
                 found.append(known)
@@ -100,7 +100,7 @@ class DelayedEnds:
 
     def _push(self, at_ns: int, end: TransportEnd, known: OpenTransfer | None) -> None:
         self._count += 1
-        heapq.heappush(self._heap, (at_ns, end.session, self._count, end, known))
+        heappush(self._heap, (at_ns, end.session, self._count, end, known))
         if at_ns < NEVER:
             self._wake(at_ns)
 
@@ -109,7 +109,7 @@ class DelayedEnds:
         removed from `book`."""
         found: list[TransportEnd] = []
         while self.is_due(now_ns):
-            _, session, _, end, known = heapq.heappop(self._heap)
+            _, session, _, end, known = heappop(self._heap)
             if known is not None and book.get(session) is known:
                 del book[session]
             found.append(end)
@@ -122,5 +122,5 @@ class DelayedEnds:
             known = heap[0][4]
             if known is None or known.end is heap[0][3]:
                 return True
-            heapq.heappop(heap)
+            heappop(heap)
         return False

@@ -14,6 +14,7 @@ from typing import NoReturn
 
 import msgspec
 
+from adpkv import huge_pages
 from adpkv.exit_codes import ExitCode, by_signal
 from adpkv.sweeps.perform import perform
 from adpkv.sweeps.row import Task
@@ -27,6 +28,7 @@ def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
 
 def main() -> int:
     """Work until there is no more; the exit code."""
+    huge_pages.use()
     # What a run prints, or a piece of the user's own, must not come between the rows.
     rows = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)

@@ -7,9 +7,9 @@ is how much a flow would have got if it had been there from the beginning; so a 
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Callable
 
+from adpkv.heaps import heapify, heappop, heappush
 from adpkv.transport.port import Transfer
 
 __all__ = ["Link"]
@@ -37,7 +37,7 @@ class Link:
         self._advance(now_ns)
         self._numbers += 1
         mark = self._served + transfer.nbytes * _UNIT
-        heapq.heappush(self._flows, (mark, self._numbers, transfer))
+        heappush(self._flows, (mark, self._numbers, transfer))
 
     def leave(self, which: Callable[[Transfer], bool], now_ns: int) -> list[Transfer]:
         """Remove the flows for which `which` is true before they have ended; the others get faster.
@@ -46,7 +46,7 @@ class Link:
         if found:
             self._advance(now_ns)
             self._flows = [flow for flow in self._flows if not which(flow[2])]
-            heapq.heapify(self._flows)
+            heapify(self._flows)
         return [transfer for _, _, transfer in sorted(found, key=lambda flow: flow[1])]
 
     def next_ns(self) -> int | None:
@@ -66,7 +66,7 @@ class Link:
         self._served = max(self._served, served)
         found = []
         while flows and flows[0][0] <= self._served:
-            found.append(heapq.heappop(flows)[2])
+            found.append(heappop(flows)[2])
         return found
 
     def _advance(self, now_ns: int) -> None:

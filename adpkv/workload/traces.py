@@ -6,12 +6,12 @@ taken. Where a trace has sessions, a turn follows the answer before it; `reading
 
 from __future__ import annotations
 
-import heapq
 from array import array
 from typing import Final
 
 from adpkv.core.ids import LAST_NS, NEVER
 from adpkv.errors import BadCallError
+from adpkv.heaps import heappop, heappush
 from adpkv.workload.cancels import NO_CANCEL_NS, Clients
 from adpkv.workload.given import NoneDueError, having, whole
 from adpkv.workload.port import Arrival
@@ -191,7 +191,7 @@ class SessionWorkload(TraceWorkload):
         if due_ns == NEVER:
             raise NoneDueError("every turn that is left waits for an answer, or all were taken")
         if self._answered and self._answered[0][0] == due_ns:
-            row = heapq.heappop(self._answered)[1]
+            row = heappop(self._answered)[1]
         else:
             row = self._starts[self._next_start]
             self._next_start += 1
@@ -213,7 +213,7 @@ class SessionWorkload(TraceWorkload):
                 return
             for turn in self._after.pop(row):
                 due_ns = min(now_ns + self._trace.think_ns[turn], LAST_NS)
-                heapq.heappush(self._answered, (due_ns, turn))
+                heappush(self._answered, (due_ns, turn))
         except TypeError:
             whole("SessionWorkload: ended: now_ns", now_ns)
             whole("SessionWorkload: ended: number", number)

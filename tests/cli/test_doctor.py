@@ -161,6 +161,31 @@ def test_a_transport_that_works_here_is_named_with_its_versions() -> None:
     assert "here also: " in used.found
 
 
+@pytest.mark.parametrize(
+    ("build", "system", "uses", "fine", "found"),
+    [
+        ("python", "always", False, True, "not used by plain Python"),
+        ("compiled", "always [madvise] never", True, True, "used for a simulation's memory"),
+        ("compiled", "always madvise [never]", True, False, "none: the system gives none"),
+        ("compiled", "always [madvise] never", False, False, "none: the system gives none"),
+        ("compiled", None, True, False, "none: the system gives none"),
+    ],
+)
+def test_huge_pages_are_those_of_the_build_and_the_system(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    build: str, system: str | None, uses: bool, fine: bool, found: str,
+) -> None:  # fmt: skip
+    file = tmp_path / "enabled"
+    if system is not None:
+        file.write_text(system)
+    monkeypatch.setattr(probes, "HUGE_PAGES", file)
+    monkeypatch.setattr(probes, "build", lambda: build)
+    monkeypatch.setattr(probes.huge_pages, "use", lambda: uses)
+    said = probes._huge_pages()
+    assert (said.fine, said.found, said.need) == (fine, found, Need.NOTHING)
+    assert str(file) in said.hint or fine
+
+
 def test_no_gpu_is_a_note(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "which", lambda name: None)
     finding = probes._gpu()

@@ -1,23 +1,27 @@
-"""`quick.c`, compiled for tests; a plain Python imports it by `real_ranks/over_quick`."""
+"""Modules that are in C, compiled for tests. A plain Python imports `quick.c` by
+`real_ranks/over_quick`."""
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shlex
 import subprocess
 import sysconfig
+from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
+from types import ModuleType
 from typing import Final
 
-__all__ = ["QUICK", "QuickError", "quick_in_c"]
+import pytest
+
+__all__ = ["QUICK", "ROOT", "QuickError", "extension", "loaded", "quick_in_c"]
 
 QUICK: Final = "ADPKV_TEST_QUICK"
 """The variable that says where it is."""
 
 ROOT: Final = Path(__file__).parents[2]
-SOURCE: Final = ROOT / "adpkv" / "flight_recorder" / "quick.c"
-STATES: Final = SOURCE.with_name("quick_states.h")
 STRICT: Final = (
     "-O2", "-Wall", "-Wextra", "-Werror",
     "-Wno-unused-parameter", "-Wno-missing-field-initializers", "-Wno-cast-function-type",
@@ -30,24 +34,51 @@ class QuickError(Exception):
 
 
 def quick_in_c() -> Path:
-    """The extension module, compiled once for a source and a Python.
+    """`quick.c`.
 
     Raises:
-        QuickError: it cannot be.
+        QuickError: it cannot be compiled.
     """
+    return _in_c("flight_recorder/quick", "flight_recorder/quick_states.h")
+
+
+def extension(name: str, *defined: str) -> Path:
+    """`adpkv/{name}.c` as a file to import; skips the test where there is no compiler."""
+    try:
+        return _in_c(name, defined=defined)
+    except QuickError as error:
+        if "there is no C compiler" in str(error):
+            pytest.skip(str(error))
+        raise
+
+
+def loaded(name: str) -> ModuleType:
+    """The same, imported, beside the module in Python."""
+    spec = importlib.util.spec_from_file_location(Path(name).name, extension(name))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _in_c(name: str, *headers: str, defined: Sequence[str] = ()) -> Path:
+    """An extension module, compiled once for a source and a Python."""
+    source = ROOT / "adpkv" / f"{name}.c"
     suffix = sysconfig.get_config_var("EXT_SUFFIX")
-    sources = SOURCE.read_bytes() + STATES.read_bytes()
-    named = sha256(sources + suffix.encode()).hexdigest()[:16]
-    made = ROOT / "build" / f"quick-{named}{suffix}"
+    texts = [path.read_bytes() for path in (source, *[ROOT / "adpkv" / one for one in headers])]
+    named = sha256(b"".join(texts) + repr((suffix, *defined)).encode()).hexdigest()[:16]
+    made = ROOT / "build" / f"{source.stem}-{named}{suffix}"
     if made.exists():
         return made
     compiler = shlex.split(os.environ.get("CC") or "cc")[0]
     made.parent.mkdir(exist_ok=True)
     part = made.with_suffix(f".{os.getpid()}")
-    command = [compiler, *STRICT, "-shared", "-fPIC", f"-I{sysconfig.get_path('include')}"]
+    command = [compiler, *STRICT, *[f"-D{one}" for one in defined], "-shared", "-fPIC"]
+    command.append(f"-I{sysconfig.get_path('include')}")
     try:
         subprocess.run(
-            [*command, SOURCE, "-o", part], check=True, capture_output=True, text=True, timeout=120
+            [*command, source, "-o", part], check=True, capture_output=True, text=True, timeout=120
         )
     except FileNotFoundError as error:
         raise QuickError(f"there is no C compiler ({compiler})") from error

@@ -10,6 +10,7 @@ import sys
 import sysconfig
 from collections import deque
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import msgspec
@@ -173,6 +174,38 @@ def test_a_name_of_a_module_is_what_it_is_now(remembers: Any) -> None:
     with pytest.raises(KeyError):
         remembers.name(names, key)
     assert remembers.name({"a": "of another module"}, key) == "of another module"
+
+
+@needs_compiler
+def test_a_field_of_a_module_is_what_it_is_now(remembers: Any) -> None:
+    module, other = ModuleType("module"), ModuleType("other")
+    one = One(a="of a structure")  # type: ignore[arg-type]
+    before = remembers.hits()["field"]
+    module.a, other.a = 1, "of another module"
+    for thing in (module, module, one, module, other, module, one, one, other, other):
+        assert remembers.field(thing, "a") == thing.a
+    kept = remembers.hits()["field"] - before
+    assert kept == (3 if sys.version_info < (3, 12) else 1)
+    for value in (2, 2, 3):
+        module.a = value
+        assert [remembers.field(module, "a") for _ in range(2)] == [value] * 2
+    del module.a
+    for _ in range(2):
+        with pytest.raises(AttributeError, match="a"):
+            remembers.field(module, "a")
+    module.__getattr__ = lambda name: f"made for {name}"  # type: ignore[method-assign]
+    assert [remembers.field(module, "a") for _ in range(2)] == ["made for a"] * 2
+    assert remembers.field(module, "__dict__") is vars(module)
+    module.__dict__["__class__"] = "a name like any other"
+    assert [remembers.field(module, "__class__") for _ in range(2)] == [ModuleType] * 2
+
+    class Own(ModuleType):
+        a = property(lambda self: "of its class")
+
+    module.a = 5
+    assert [remembers.field(module, "a") for _ in range(2)] == [5] * 2
+    module.__class__ = Own
+    assert [remembers.field(module, "a") for _ in range(2)] == ["of its class"] * 2
 
 
 @needs_compiler

@@ -20,6 +20,7 @@ from adpkv.core.session import (
 from adpkv.core.session_book import SessionBook
 from adpkv.core.values import Outcome
 from adpkv.errors import IllegalTransitionError
+from adpkv.field_policies.catalogue import POLICIES
 
 # state(s) | event(s) | next | what becomes of the blocks; `-` is "unchanged".
 RECEIVER_TEXT = """
@@ -236,3 +237,15 @@ def test_each_state_is_in_one_group() -> None:
         assert exposure == tuple(group == one for one in ("unexposed", "exposed", "over")), word
         assert (state.may_wait, state.is_moving) == (more == "waits", more == "moves"), word
     assert sorted(found) == sorted(State)
+
+
+def test_blocks_are_held_by_the_exposed_states_and_no_others() -> None:
+    """`SessionBook.fire` reads the one for the other; in the tables of field policies too."""
+    tables = [*TABLES.values()]
+    for policy in POLICIES.values():
+        tables += policy.rules(Rules()).tables.values()
+    lines = {line for table in tables for events in table.values() for line in events.values()}
+    assert len(lines) > 20
+    for line in lines - {None}:
+        assert line is not None
+        assert (line.blocks is Blocks.HELD) == line.state.is_exposed, line

@@ -8,11 +8,11 @@ one that does not.
 from __future__ import annotations
 
 from collections.abc import Callable
-from heapq import heappop, heappush
 from typing import Any, Final
 
 from adpkv.core.ids import LAST_NS
 from adpkv.errors import EndOfTimeError
+from adpkv.heaps import heappop, heappush
 from adpkv.subclassing import mypyc_attr
 
 __all__ = [

@@ -12,10 +12,10 @@ choices give the same run, and one choice can be taken back while the others sta
 
 from __future__ import annotations
 
-from heapq import heappush
 from typing import Any, Final, Protocol
 
 from adpkv.core.ids import SOON_NS
+from adpkv.heaps import heappush
 from adpkv.worlds.virtual.event_queue import (
     GROUP_WAKE,
     KINDS,

@@ -1,0 +1,159 @@
+"""`huge_pages.c`: where objects are, that they are whole, and what happens where it has no room."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from adpkv import huge_pages
+from tests.compiled.in_c import extension
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="huge pages are Linux's")
+
+BEGIN = """
+import importlib.util, json, os, random, resource, sys
+
+spec = importlib.util.spec_from_file_location("huge_pages", sys.argv[1])
+huge_pages = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(huge_pages)
+
+def flags(thing):
+    "Those of the memory in which an object is."
+    here = False
+    for line in open("/proc/self/smaps"):
+        words = line.split()
+        if "-" in words[0]:
+            first, end = (int(one, 16) for one in words[0].split("-"))
+            here = first <= id(thing) < end
+        elif here and words[0] == "VmFlags:":
+            return words[1:]
+
+def pages(place):
+    return int(open("/proc/self/statm").read().split()[place]) * resource.getpagesize()
+
+def small(count):
+    return [(number, None) for number in range(count)]
+
+def leave(more):
+    limit = pages(0) + more
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+
+"""
+SMALL_RANGE = "MOST_BITS=22"
+"""4 MiB."""
+
+
+def _said(script: str, *defined: str) -> Any:
+    """What a process of its own prints in JSON, with `huge_pages` and the functions above."""
+    ended = subprocess.run(
+        [sys.executable, "-c", BEGIN + script, extension("huge_pages", *defined)],
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr
+    return json.loads(ended.stdout)
+
+
+def test_small_objects_are_where_huge_pages_may_be() -> None:
+    uses, again, before, after, large = _said("""
+old = small(1000)[-1]
+before = flags(old)
+said = [huge_pages.use(), huge_pages.use()]
+print(json.dumps([*said, before, flags(small(100_000)[-1]), flags(bytes(3000))]))
+""")
+    assert uses is True
+    assert again is True
+    assert "hg" not in before
+    assert "hg" in after
+    assert "hg" not in large
+
+
+def test_what_is_freed_is_used_again() -> None:
+    least, most, *others = _said("""
+huge_pages.use()
+sizes = [pages(1)]
+for _ in range(4):
+    small(1_000_000)
+    sizes.append(pages(1))
+print(json.dumps(sizes))
+""")
+    assert most - least > 50 << 20
+    assert max(others) - most < 10 << 20
+
+
+CHURN = """
+uses = huge_pages.use()
+draw = random.Random(7)
+texts = [bytearray() for _ in range(300)]
+told = [b""] * 300
+names, ints, kept = {}, [], []
+for step in range(60_000):
+    which = draw.randrange(300)
+    size = draw.choice((0, 1, 15, 16, 17, 100, 250, 511, 512, 513, 600, 3000))
+    letter = bytes([65 + step % 26])
+    texts[which][size:] = b""
+    texts[which] += letter * (size - len(texts[which]))
+    told[which] = (told[which][:size]).ljust(size, letter)
+    names[f"{which} {step % 700}"] = step
+    ints.append(step << 40)
+    kept.append((step, [step] * (step % 90)))
+    if len(kept) > 500:
+        del kept[draw.randrange(500)]
+    if step % 1000 == 999:
+        assert [bytes(text) for text in texts] == told
+        assert all(len(many) == number % 90 for number, many in kept)
+        assert ints == [number << 40 for number in range(step + 1)]
+        names = dict(list(names.items())[::2])
+print(json.dumps(uses))
+"""
+
+
+@pytest.mark.parametrize("defined", [(), (SMALL_RANGE,)])
+def test_objects_stay_whole_as_they_come_and_go(defined: tuple[str, ...]) -> None:
+    """Of all sizes, growing and shrinking; and in a range that is too small for them."""
+    assert _said(CHURN, *defined) is True
+
+
+def test_behind_the_range_objects_are_where_they_were() -> None:
+    script = """
+uses = huge_pages.use()
+first, more = small(100), small(200_000)
+print(json.dumps([uses, *["hg" in flags(thing) for thing in (first[-1], more[-1])]]))
+"""
+    assert _said(script, SMALL_RANGE) == [True, True, False]
+    assert _said(script) == [True, True, True]
+
+
+def test_where_addresses_are_few_the_range_is_small_or_there_is_none() -> None:
+    """64 GiB and 16 are refused, 4 are not; then all of them are."""
+    script = """
+before = pages(0)
+leave(%d << 20)
+uses = huge_pages.use()
+print(json.dumps([uses, pages(0) - before >> 30, "hg" in flags(small(200_000)[-1])]))
+"""
+    assert _said(script % 5_000) == [True, 4, True]
+    assert _said(script % 100) == [False, 0, False]
+
+
+def test_children_of_a_process_have_their_own() -> None:
+    (same,) = _said("""
+huge_pages.use()
+kept = small(300_000)
+if (child := os.fork()) == 0:
+    kept.clear()
+    os._exit(small(300_000) != [(number, None) for number in range(300_000)])
+ended = os.waitpid(child, 0)[1]
+print(json.dumps([ended == 0 and kept == small(300_000)]))
+""")
+    assert same
+
+
+def test_plain_python_has_no_other_memory_than_ever() -> None:
+    assert huge_pages.use() is False
+    assert Path(huge_pages.__file__).suffix == ".py"
+    assert " hg" not in Path("/proc/self/smaps").read_text("utf-8")
