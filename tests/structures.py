@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-__all__ = ["Call", "Structure", "made_by_place", "read", "wrong"]
+__all__ = ["Call", "Made", "Structure", "made_by_place", "read", "wrong"]
 
 Key = tuple[str, str]
 """(module, name) of a class."""

@@ -7,6 +7,7 @@ import importlib
 import re
 import subprocess
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -27,7 +28,13 @@ def name_of(path: Path) -> str:
 
 
 MODULES = {name_of(path): path for path in FILES}
-TREES = {name: ast.parse(path.read_text()) for name, path in MODULES.items()}
+
+
+@cache
+def tree_of(module: str) -> ast.Module:
+    """What a module says. Not at import: each process of the tests collects this file, and would
+    parse all of adpkv for it, and keep that."""
+    return ast.parse(MODULES[module].read_text())
 
 
 def imports(tree: ast.AST, *, at_top_only: bool = False) -> set[str]:
@@ -321,7 +328,7 @@ def test_imports_point_one_way(module: str) -> None:
     allowed = (package, EXIT_CODES, WHOLE_FILES, COUNTING, HEAPS, *ARROWS[package])
     wrong = [
         other
-        for other in sorted(imports(TREES[module]))
+        for other in sorted(imports(tree_of(module)))
         # The version is everybody's: it is all that the package itself has.
         if is_in(other, "adpkv") and other != "adpkv" and not any(is_in(other, p) for p in allowed)
     ]
@@ -353,7 +360,7 @@ def test_the_core_is_pure(module: str) -> None:
         "datetime",
         "secrets",
     ]
-    found = {name.split(".")[0] for name in imports(TREES[module])}
+    found = {name.split(".")[0] for name in imports(tree_of(module))}
     assert found.isdisjoint(banned)
 
 
@@ -370,15 +377,17 @@ def test_the_executor_reads_no_clock_and_knows_no_link(module: str) -> None:
         "mpi4py",
         "datetime",
     ]
-    found = {name.split(".")[0] for name in imports(TREES[module])}
+    found = {name.split(".")[0] for name in imports(tree_of(module))}
     assert found.isdisjoint(banned)
 
 
 def test_the_worlds_never_meet() -> None:
     for one, other in (("mpi", "virtual"), ("virtual", "mpi")):
-        for module, tree in TREES.items():
+        for module in MODULES:
             if is_in(module, f"adpkv.worlds.{one}"):
-                strangers = [m for m in imports(tree) if is_in(m, f"adpkv.worlds.{other}")]
+                strangers = [
+                    m for m in imports(tree_of(module)) if is_in(m, f"adpkv.worlds.{other}")
+                ]
                 assert strangers == [], module
 
 
@@ -388,7 +397,7 @@ def test_only_the_mpi_parts_import_mpi4py() -> None:
                "adpkv.sweeps.over_mpi", "adpkv.exploration.over_mpi",
                "adpkv.rank_programs.real_ranks",
                "adpkv.rank_programs.under_mpirun")  # fmt: skip
-    asking = [m for m, tree in TREES.items() if any(is_in(i, "mpi4py") for i in imports(tree))]
+    asking = [m for m in MODULES if any(is_in(i, "mpi4py") for i in imports(tree_of(m)))]
     strangers = [m for m in asking if not any(is_in(m, a) for a in allowed)]
     # A benchmark's own rank programs may: they are started under mpirun.
     assert [
@@ -401,11 +410,11 @@ def test_only_the_mpi_parts_import_mpi4py() -> None:
 
 
 def test_only_the_torch_parts_import_torch() -> None:
-    asking = [m for m, tree in TREES.items() if any(is_in(i, "torch") for i in imports(tree))]
+    asking = [m for m in MODULES if any(is_in(i, "torch") for i in imports(tree_of(m)))]
     # `libraries` does once the program is known to be torch's.
     allowed = ("adpkv.rank_programs.torch_ranks", "adpkv.rank_programs.libraries")
     assert [m for m in asking if not any(is_in(m, a) for a in allowed)] == []
-    at_top = imports(TREES["adpkv.rank_programs.libraries"], at_top_only=True)
+    at_top = imports(tree_of("adpkv.rank_programs.libraries"), at_top_only=True)
     assert not any(is_in(name, "torch") for name in at_top)
 
 
@@ -425,7 +434,7 @@ def test_simulate_works_without_mpi4py() -> None:
 
 @pytest.mark.parametrize("module", sorted(MODULES))
 def test_a_module_says_what_it_is_for(module: str) -> None:
-    docstring = ast.get_docstring(TREES[module])
+    docstring = ast.get_docstring(tree_of(module))
     assert docstring
     assert len(docstring.splitlines()[0]) <= MOST_COLUMNS
 
@@ -454,7 +463,7 @@ def defined(tree: ast.Module) -> set[str]:
 
 @pytest.mark.parametrize("module", sorted(MODULES))
 def test_public_names_are_listed_sorted_and_there(module: str) -> None:
-    tree, path = TREES[module], MODULES[module]
+    tree, path = tree_of(module), MODULES[module]
     names = declared(tree)
     if names is None:
         # A package's front door may be a sentence only; a program has no names to give.
@@ -486,7 +495,7 @@ def test_files_and_functions_stay_small(module: str) -> None:
     lines = MODULES[module].read_text().splitlines()
     assert len(lines) <= MOST_FILE_LINES
     assert max(map(len, lines), default=0) <= MOST_COLUMNS
-    for node in functions(TREES[module]):
+    for node in functions(tree_of(module)):
         assert node.end_lineno is not None
         assert node.end_lineno - node.lineno + 1 <= MOST_FUNCTION_LINES, node.name
 

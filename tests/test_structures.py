@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
 import adpkv
-from tests.structures import made_by_place, read, wrong
+from tests.structures import Made, made_by_place, read, wrong
 
-MADE = made_by_place(Path(adpkv.__file__).parent)
 ORDERS: dict[str, str] = {
     "bench.figure.Figure": "name value unit reference reference_name ratio target met note",
     "core.plan.Plan": (
@@ -64,32 +62,38 @@ ORDERS: dict[str, str] = {
 a call would tell. Who changes one here has looked at each call that makes it by place."""
 
 
-def orders_of(keys: Iterable[tuple[str, str]]) -> dict[str, str]:
-    return {".".join(key).removeprefix("adpkv."): " ".join(MADE[key][0].fields) for key in keys}
+@pytest.fixture(scope="module")
+def made() -> Made:
+    return made_by_place(Path(adpkv.__file__).parent)
 
 
-def test_arguments_stand_at_the_places_of_their_fields() -> None:
-    assert len(MADE) > 80
-    found = [text for structure, calls in MADE.values() for text in wrong(structure, calls)]
+def orders_of(made: Made) -> dict[str, str]:
+    orders = {key: " ".join(structure.fields) for key, (structure, _) in made.items()}
+    return {".".join(key).removeprefix("adpkv."): order for key, order in orders.items()}
+
+
+def test_arguments_stand_at_the_places_of_their_fields(made: Made) -> None:
+    assert len(made) > 80
+    found = [text for structure, calls in made.values() for text in wrong(structure, calls)]
     assert found == []
 
 
-def test_the_order_of_fields_that_no_name_shows() -> None:
-    orders = orders_of(MADE)
+def test_the_order_of_fields_that_no_name_shows(made: Made) -> None:
+    orders = orders_of(made)
     assert {name: orders.get(name) for name in ORDERS} == ORDERS
 
 
-def test_each_exchange_of_two_fields_would_be_noticed() -> None:
+def test_each_exchange_of_two_fields_would_be_noticed(made: Made) -> None:
     """Planted one by one; whose type differs is mypy's to see. And no order stands above that the
     names at calls show anyway."""
-    unnoticed = []
-    for key, (structure, calls) in MADE.items():
+    unnoticed = {}
+    for key, (structure, calls) in made.items():
         pairs = [pair for pair in structure.alike() if not wrong(structure.exchanged(*pair), calls)]
         most = max(len(call.arguments) for call in calls)
         by_place = set(structure.fields[:most])
         pairs = [pair for pair in pairs if by_place & set(pair)]
         if pairs:
-            unnoticed.append(key)
+            unnoticed[key] = made[key]
     assert orders_of(unnoticed) == ORDERS
 
 
@@ -125,7 +129,7 @@ class Status(Base):
 def test_what_is_wrong_is_found(call: str, said: str | None) -> None:
     uses = f"from a import status\nfrom a.status import Status\nfrom a.b import Again\nx = {call}"
     reexported = "from a.status import Status as Again"
-    made = read({"a.status": STATUS, "a.b": reexported, "a.c": uses})
-    [(structure, calls)] = made.values()
+    sources = {"a.status": STATUS, "a.b": reexported, "a.c": uses}
+    [(structure, calls)] = read(sources).values()
     found = wrong(structure, calls)
     assert found == ([] if said is None else [f"a.c:4: Status: {said}"])

@@ -11,6 +11,7 @@ import os
 import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -64,10 +65,11 @@ def _tuples(tree: ast.Module) -> set[str]:
     return {name for name in found if name.isupper()}
 
 
-TUPLES = {
-    ".".join(path.relative_to(ROOT).with_suffix("").parts): _tuples(ast.parse(path.read_text()))
-    for path in (ROOT / "adpkv").rglob("*.py")
-}
+@cache
+def _tuples_in(module: str) -> set[str]:
+    """Those of a module of ours; none for whatever else is imported."""
+    path = (ROOT / module.replace(".", "/")).with_suffix(".py")
+    return _tuples(ast.parse(path.read_text())) if path.is_file() else set()
 
 
 def _compared_by_identity(tree: ast.Module) -> list[str]:
@@ -76,10 +78,10 @@ def _compared_by_identity(tree: ast.Module) -> list[str]:
     names, imported = _tuples(tree), set()
     for one in ast.walk(tree):
         if isinstance(one, ast.ImportFrom):
-            there = TUPLES.get(one.module or "", set())
+            there = _tuples_in(one.module or "")
             names |= {alias.asname or alias.name for alias in one.names if alias.name in there}
             imported |= {f"{one.module}.{alias.name}" for alias in one.names}
-    of_modules = set().union(*(TUPLES.get(module, set()) for module in imported))
+    of_modules = set().union(*(_tuples_in(module) for module in imported))
     return [
         ast.unparse(one)
         for one in ast.walk(tree)
