@@ -333,10 +333,9 @@ class Session:
     clock."""
 
     __slots__ = (
-        "answer_by_ns", "attempt", "began_ns", "blocks", "cached", "cached_bytes", "deadline_ns",
-        "nbytes", "peer", "peer_blocks", "peer_queued_ns", "peer_slot", "pieces", "refused",
-        "reminded", "role", "session_id", "slot", "started_ns", "state", "story", "tag",
-        "wait_until_ns", "waited_ns",
+        "attempt", "began_ns", "blocks", "cached", "cached_bytes", "limit", "limit_ns", "nbytes",
+        "peer", "peer_blocks", "peer_queued_ns", "peer_slot", "pieces", "refused", "reminded",
+        "role", "session_id", "slot", "started_ns", "state", "story", "tag", "waited_ns",
     )  # fmt: skip
 
     def __init__(
@@ -362,7 +361,10 @@ class Session:
         self.pieces = 0
         self.waited_ns = now_ns
         """Since when it waits for blocks, an advertise or a slot."""
-        self.wait_until_ns = NEVER
+        self.limit_ns = NEVER
+        """When its limit passes, which its state has; and what happens to it then: it has waited
+        too long, its sender has left the advertise unanswered, or the transfer took too long."""
+        self.limit = Event.WAIT_LIMIT
         self.started_ns = -1
         """When the advertise was sent (receiver), or the first byte was posted (sender)."""
         self.peer_queued_ns = -1
@@ -373,9 +375,6 @@ class Session:
         """Receiver: the advertise was sent again, as the sender had not answered."""
         self.refused = False
         """This rank's own transport did not take it."""
-        self.answer_by_ns = NEVER
-        """Until when the sender may leave the advertise unanswered."""
-        self.deadline_ns = NEVER
         # A list, because a deque takes half a kilobyte at once, for each of 10,000 sessions.
         self.story: list[tuple[int, Event, State]] = []
 

@@ -2,7 +2,9 @@
 
 A transition leaves three things for the executor: `orders` (calls of the transport and messages to
 peers), `resolved` (sessions whose client gets an answer, or whose blocks became free), and
-`journal` (what happened, for the events of the run). Deadlines are a heap with lazy deletion.
+`journal` (what happened, for the events of the run).
+
+A session has one limit at a time, that of its state. They are a heap with lazy deletion.
 
 The quarantine has the sessions whose client has its answer, but whose blocks a peer may still
 touch. The in-flight limits per peer bound it (contract 4.3).
@@ -91,7 +93,7 @@ _SILENCE: Final = Event.SILENCE
 _DEADLINE: Final = Event.DEADLINE
 _ASK: Final = Event.ASK
 _ADVERTISE: Final = Event.ADVERTISE
-_ADVERTISED: Final = State.ADVERTISED
+_QUEUED: Final = State.QUEUED
 _TRANSFERRING: Final = State.TRANSFERRING
 _PEER_QUEUED: Final = State.PEER_QUEUED
 _QUARANTINED: Final = State.QUARANTINED
@@ -122,7 +124,7 @@ class SessionBook:
         self.orders: list[tuple[Order, Session]] = []
         self.resolved: deque[tuple[Session, Event, Line]] = deque()
         self.journal: list[tuple[Session, Event, Line]] = []
-        self._limits: list[tuple[int, int, int, Event]] = []
+        self._limits: list[tuple[int, int, Event]] = []
         self._tags = 0
         self._completed = self._late = self._bytes = 0
         self._cached = self._bytes_cached = 0
@@ -227,6 +229,8 @@ class SessionBook:
         if after is before:
             self._stays(session, event, now_ns)
             return line
+        if after is not _QUEUED:  # the waits for blocks and for a slot have one limit together
+            session.limit_ns = NEVER
         if event is _ADVERTISE:
             self._start(session, now_ns)
         elif after is _TRANSFERRING:
@@ -294,41 +298,21 @@ class SessionBook:
             self._late += 1
 
     def limit(self, session: Session, at_ns: int, event: Event) -> None:
-        """Set a limit: fire `event` at `at_ns` unless it does not apply any more by then. A session
-        has one limit of each kind; a later call replaces it."""
-        request_id, attempt = session.session_id
-        if event is _WAIT_LIMIT:
-            session.wait_until_ns = at_ns
-        elif event is _SILENCE:
-            session.answer_by_ns = at_ns
-        elif event is _DEADLINE:
-            if session.deadline_ns == at_ns:
-                return  # as it is already
-            session.deadline_ns = at_ns
-        heappush(self._limits, (at_ns, request_id, attempt, event))
-
-    def _applies(self, entry: tuple[int, int, int, Event]) -> Session | None:
-        at_ns, request_id, attempt, event = entry
-        session = self.sessions.get(request_id)
-        if session is None or session.attempt != attempt:
-            return None
-        state = session.state
-        if event is _WAIT_LIMIT:
-            applies = session.wait_until_ns == at_ns and state.may_wait
-        elif event is _SILENCE:
-            applies = state is _ADVERTISED and session.answer_by_ns == at_ns
-        elif event is _ASK:
-            applies = state is _QUARANTINED
-        else:
-            applies = session.deadline_ns == at_ns and state.is_moving and state is not _QUARANTINED
-        return session if applies else None
+        """Set a session's limit: fire `event` at `at_ns` unless it has left its state, or has got
+        another limit, by then."""
+        if session.limit_ns == at_ns and session.limit is event:
+            return
+        session.limit_ns, session.limit = at_ns, event
+        heappush(self._limits, (at_ns, session.session_id[0], event))
 
     def next_limit_ns(self) -> int:
         """When the next limit passes; `NEVER` without one. Drops those that no longer apply."""
-        limits = self._limits
+        limits, sessions = self._limits, self.sessions
         while limits:
-            if self._applies(limits[0]) is not None:
-                return limits[0][0]
+            at_ns, request_id, event = limits[0]
+            session = sessions.get(request_id)
+            if session is not None and session.limit_ns == at_ns and session.limit is event:
+                return at_ns
             heappop(limits)
         return NEVER
 
@@ -337,10 +321,11 @@ class SessionBook:
         request."""
         found: list[tuple[Session, Event]] = []
         while self._limits and self._limits[0][0] <= now_ns:
-            entry = heappop(self._limits)
-            session = self._applies(entry)
-            if session is not None:
-                found.append((session, entry[3]))
+            at_ns, request_id, event = heappop(self._limits)
+            session = self.sessions.get(request_id)
+            if session is not None and session.limit_ns == at_ns and session.limit is event:
+                session.limit_ns = NEVER
+                found.append((session, event))
         return found
 
     def counts(self) -> TransferCounts:

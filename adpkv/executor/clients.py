@@ -151,12 +151,14 @@ class Clients:
         request.number, request.tries, request.retry_of = again.number, again.tries, again.first
         return request
 
-    def wishes(self, now_ns: int) -> Iterator[tuple[int, bool]]:
+    def wishes(self, now_ns: int) -> list[tuple[int, bool]]:
         """(request, whether its client's deadline is over) of those that their clients do not want
         any more by now, also those that are over."""
+        found = []
         while self._wishes and self._wishes[0][0] <= now_ns:
             _, request_id, gives_up = heappop(self._wishes)
-            yield request_id, gives_up
+            found.append((request_id, gives_up))
+        return found
 
     def ended(self, now_ns: int, request: OpenRequest, outcome: Outcome) -> None:
         """A client has its answer. It sends its request again, or the workload hears of it."""

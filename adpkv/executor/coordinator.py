@@ -43,6 +43,8 @@ __all__ = ["Coordinator"]
 
 # Looked up once: to look a member up in its enum takes longer than what is done with it.
 _TO_CONTEXT, _TO_GENERATION = Action.TO_CONTEXT, Action.TO_GENERATION
+_CONTEXT, _GENERATION, _CANCELLED = Kind.CONTEXT, Kind.GENERATION, Outcome.CANCELLED
+_TERMINAL, _ON_PREFILLED = AdmissionEvent.TERMINAL, AdmissionEvent.PREFILLED
 _END_AS_SAID, _PREFILLED = Action.END_AS_SAID, Outcome.PREFILLED
 
 
@@ -156,8 +158,7 @@ class Coordinator:
             )
             request.ledger.waited(now_ns)
             request.refusal = self._gate.objection(request)
-            refused = AdmissionEvent.REFUSE if request.refusal else AdmissionEvent.ADMIT
-            self._fire(request, refused)
+            self._fire(request, AdmissionEvent.REFUSE if request.refusal else AdmissionEvent.ADMIT)
 
     def _cancel_due(self, now_ns: int) -> None:
         for request_id, gives_up in self.clients.wishes(now_ns):
@@ -207,9 +208,9 @@ class Coordinator:
             return
         request.answered(response, self._clock())
         response, taken = as_taken(request, response)
-        event = AdmissionEvent.TERMINAL
+        event = _TERMINAL
         if response.outcome is _PREFILLED:
-            request.first, event = response, AdmissionEvent.PREFILLED
+            request.first, event = response, _ON_PREFILLED
         if taken or is_lost(request, response, self._instances.failed, again=self._recompute):
             event = self._after_failure(event)
         self._fire(request, event, response)
@@ -227,9 +228,9 @@ class Coordinator:
 
     def _act(self, action: Action, request: OpenRequest, response: Response | None) -> None:
         if action is _TO_CONTEXT:
-            request.context = self._send(Kind.CONTEXT, request)
+            request.context = self._send(_CONTEXT, request)
         elif action is _TO_GENERATION:
-            request.generation = self._send(Kind.GENERATION, request)
+            request.generation = self._send(_GENERATION, request)
         elif action is _END_AS_SAID and response is not None:
             self._end(request, response.outcome, response.detail, response)
         elif action is Action.CANCEL_CONTEXT and request.context is not None:
@@ -253,7 +254,7 @@ class Coordinator:
         instance = self._instances.fleet.choose(kind, request.request_id, request.earlier.get(kind))
         self._unload(request)
         self._instances.fleet.add(instance, request.weight(kind))
-        waited_ns = request.unscheduled_ns(self._clock()) if kind is Kind.CONTEXT else 0
+        waited_ns = request.unscheduled_ns(self._clock()) if kind is _CONTEXT else 0
         self._instances.tell(instance, Admit(request.spec(), waited_ns))
         self._recorder.note(Routed, "routed", request.request_id, instance.index)
         return instance
@@ -263,7 +264,7 @@ class Coordinator:
     ) -> None:
         """The request gets its one terminal answer: record it."""
         now_ns = self._clock()
-        if outcome is Outcome.CANCELLED and request.gave_up:
+        if outcome is _CANCELLED and request.gave_up:
             outcome, detail = Outcome.TIMED_OUT, "its client's deadline has passed"
         self._gate.ended(request)
         del self._open[request.request_id]
@@ -275,9 +276,9 @@ class Coordinator:
 
     def _unload(self, request: OpenRequest) -> None:
         """Subtract the request from the load of the instance that has it."""
-        if request.holder is not None:
-            weight = request.weight(request.holder.kind)
-            self._instances.fleet.take(request.holder, request.request_id, weight)
+        holder = request.holder
+        if holder is not None:
+            self._instances.fleet.take(holder, request.request_id, request.weight(holder.kind))
 
     def _violate(self, kind: str, response: Response) -> None:
         detail = f"request {response.request_id}: {response.outcome} from rank {response.rank}"
@@ -355,7 +356,7 @@ class Coordinator:
             self._recorder.event("closing", -1, code=reason.code, detail=reason.detail)
 
     def _end_when_done(self, now_ns: int) -> None:
-        if self.done == self.total:
+        if not self._open and self.done == self.total:
             self._spread(self._closing or StopReason(ExitCode.COMPLETED))
         elif self._closing is not None and (not self._open or now_ns >= self._finish_ns):
             self._spread(self._closing)
@@ -391,9 +392,8 @@ class Coordinator:
         """End the requests without an answer. Each is a violation (contract 6.3)."""
         for request in list(self._open.values()):
             detail = f"request {request.request_id}: no terminal response, last {request.state}"
-            whom = (request.request_id,)
             self._recorder.violation(
-                Violation("no_terminal_response", -1, self._clock(), detail, whom)
+                Violation("no_terminal_response", -1, self._clock(), detail, (request.request_id,))
             )
             self._end(request, Outcome.FAILED, "no instance answered", None)
         if self._recorder.violations and self._stop is not None:

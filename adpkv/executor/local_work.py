@@ -30,13 +30,24 @@ __all__ = ["LocalWork"]
 class LocalWork:
     """The base of `executor.phases.Phases`, which adds what is awaited."""
 
+    # Python remembers where these are, and which methods there are. It would not with a `__dict__`
+    # that somebody has looked at, or one of more than thirty.
+    __slots__ = (
+        "_abandon_ns", "_batch", "_began_ns", "_clock", "_costs", "_counts", "_group", "_index",
+        "_looked_at", "_model", "_moved", "_next_batch", "_odd", "_own_messages", "_poll",
+        "_ran_ns", "_receive", "_reuses", "_run", "_sampler", "_seen_ns", "_serving", "_signals",
+        "_status", "_steady", "_stepped", "_transceiver", "_wake_ns", "combine", "group_input",
+        "rank", "statuses",
+    )  # fmt: skip
+
     def __init__(self, rank: Rank, counts: Callable[[], CollectiveCounts]) -> None:
         self.rank = rank
         self._counts = counts
         # Used in every iteration of every rank, so looked up once.
         self._serving = rank.serving
+        self._next_batch, self._stepped = rank.serving.batch, rank.serving.stepped
         self._transceiver = rank.transceiver
-        self._transfers, self._receive = rank.transfers, rank.ports.mailbox.receive
+        self._receive = rank.ports.mailbox.receive
         self._clock, self._model = rank.ports.clock, rank.ports.model
         self._signals, self._poll = rank.ports.signals, rank.ports.transport.poll
         self._group = rank.instance.index
@@ -55,7 +66,7 @@ class LocalWork:
         self._looked_at: tuple[RequestSpec, ...] = ()
         """Of which waiting requests `_status` says what is cached here, if any rank says that."""
         # Looked up once: a rank failure changes nothing of the limits but which ranks are left.
-        self._asks_cached, self._reuses = rank.limits.asks_cached, rank.limits.reuses
+        self._reuses = rank.limits.reuses
         self._wake_ns = 0
         self._seen_ns = -1
         self._abandon_ns = NEVER
@@ -111,7 +122,7 @@ class LocalWork:
             if type(message) is Release:
                 rank.succession.release = message  # kept: its leader has one too, and broadcasts it
             else:
-                self._transfers.on_peer_message(message, now_ns)
+                rank.transfers.on_peer_message(message, now_ns)
         # After the messages: with a peer's message the transport may be able to prove an end.
         ended = self.poll()
         code = self._signals.code
@@ -131,10 +142,11 @@ class LocalWork:
 
     def poll(self) -> bool:
         """Poll the transport without waiting; returns whether transfers have ended."""
-        ends = self._poll()
+        poll = self._poll
+        ends = poll()
         if not ends:
             return False
-        self._transfers.ended(ends)
+        self.rank.transfers.ended(ends)
         return True
 
     def attend(self, now_ns: int) -> None:
@@ -182,7 +194,7 @@ class LocalWork:
         if book.journal:
             decisions.resolve(now_ns)
         if book.orders:
-            self._transfers.deliver()
+            self.rank.transfers.deliver()
         if transceiver.monitor.reasons:
             self._check_health(now_ns)  # a transfer that began just now is a movement
         seen_ns, abandon_ns = self._seen_ns, self._abandon_ns
@@ -221,21 +233,22 @@ class LocalWork:
         """This rank's status as of now."""
         self._moved = False
         status = status_of(self.rank, self._abandon_ns, self.group_input)
-        self._odd = bool(status.expired or (status.cached and self._asks_cached))
+        self._odd = bool(status.expired or (status.cached and self.rank.limits.asks_cached))
         if self._reuses:
             self._looked_at = self._to_look_at()
         return status
 
     def _to_look_at(self) -> tuple[RequestSpec, ...]:
         """The waiting requests of which the next status says what is cached of them here."""
-        return self.rank.plan.waiting.foremost(LOOKED_AT if self._asks_cached else LOOKED_PAST)
+        most = LOOKED_AT if self.rank.limits.asks_cached else LOOKED_PAST
+        return self.rank.plan.waiting.foremost(most)
 
     def _is_stale(self) -> bool:
         """Whether this rank's status may differ from the last one it sent: something has changed
         here, or in what the status is asked about."""
         if self._moved or self._odd or self._status.stop is not self.rank.proposal:
             return True
-        if self._asks_cached and self.group_input:
+        if self.group_input and self.rank.limits.asks_cached:
             return True
         return self._reuses and self._to_look_at() != self._looked_at
 

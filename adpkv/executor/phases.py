@@ -25,6 +25,8 @@ __all__ = ["Phases"]
 class Phases(LocalWork):
     """What a rank does in each phase. `executor.loop` calls them in their order."""
 
+    __slots__ = ()
+
     async def intake(self) -> None:
         """The leader broadcasts the coordinator's messages to its group."""
         rank = self.rank
@@ -80,9 +82,10 @@ class Phases(LocalWork):
 
     def next_step(self) -> Step:
         """This rank's part of the step that begins now."""
-        rank, serving, clock = self.rank, self._serving, self._clock
+        rank, clock, next_batch = self.rank, self._clock, self._next_batch
+        owner = rank.owner
         self._began_ns = began_ns = clock()
-        batch, most, tokens, waited, more = serving.batch(began_ns)
+        batch, most, tokens, waited, more = next_batch(began_ns)
         self._batch = batch
         base, slope = self._model.line(batch)
         slope += more
@@ -100,7 +103,7 @@ class Phases(LocalWork):
             self._wake_ns if rank.leader is None else self.until_ns(),
             self._run,
             self._status if self.is_quiet() else None,
-            serving.owner.compared(batch) if serving.owner.shared else None,
+            owner.compared(batch) if owner.shared else None,
             # By the object: a compiled tuple is copied, and no copy is another tuple itself.
             batch is not NO_WORK,
             tokens,
@@ -138,8 +141,8 @@ class Phases(LocalWork):
                 own_ticks += slope * (steps * (steps - 1) // 2)
         else:
             own_ticks, self._ran_ns = self._ran_ns * self._model.ticks_per_ns, -1
-        clock = self._clock
-        if self._serving.stepped(steps, self._began_ns, clock(), own_ticks):
+        clock, stepped = self._clock, self._stepped
+        if stepped(steps, self._began_ns, clock(), own_ticks):
             self._moved = True
 
     # -- when a rank fails, and at the end ------------------------------------------------------

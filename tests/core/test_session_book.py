@@ -138,8 +138,19 @@ def test_a_deadline_stands_while_exposed_and_not_in_quarantine(book: SessionBook
         book.limit(made, 10, Event.DEADLINE)
     fire(book, first, Event.CANCEL)
     assert book.expired(10) == [(second, Event.DEADLINE)]
-    book.limit(first, 30, Event.DEADLINE)
     assert book.next_limit_ns() == NEVER, "in quarantine a deadline has no say"
+    assert book.expired(10) == [], "and each is told once"
+
+
+def test_a_limit_is_that_of_its_state(book: SessionBook) -> None:
+    made = opened(book, 1)
+    book.limit(made, 50, Event.WAIT_LIMIT)
+    fire(book, made, Event.RESERVED)
+    assert book.next_limit_ns() == 50, "the waits for blocks and for a slot have one together"
+    fire(book, made, Event.ADVERTISE)
+    assert book.next_limit_ns() == NEVER
+    book.limit(made, 50, Event.SILENCE)
+    assert book.expired(50) == [(made, Event.SILENCE)], "not that of the wait, at the same time"
 
 
 def test_words_find_their_session_by_generation(book: SessionBook) -> None:

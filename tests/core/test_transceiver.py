@@ -171,7 +171,7 @@ def test_a_word_that_it_is_queued_which_comes_late_changes_nothing() -> None:
     ends = receiver()
     made = at_state(ends, S.TRANSFERRING, now_ns=10)
     ends.on_peer_message(1, 0, Event.PEER_QUEUED, 20)
-    assert (made.state, made.deadline_ns) == (S.TRANSFERRING, 10 + TRANSFER_NS)
+    assert (made.state, made.limit_ns) == (S.TRANSFERRING, 10 + TRANSFER_NS)
 
 
 @pytest.mark.parametrize("anchor", ["started_ns", "waited_ns"])
@@ -283,7 +283,7 @@ def test_the_senders_deadline_runs_from_where_it_begins() -> None:
     ends.finished(1, 0, Event.DONE)
     ends.check_transfer_status(700)
     ends.start(700)
-    assert (made.state, made.deadline_ns) == (S.POSTED, 700 + TRANSFER_NS)
+    assert (made.state, made.limit_ns) == (S.POSTED, 700 + TRANSFER_NS)
 
 
 def test_an_advertise_that_is_said_twice_is_one_and_answered_twice() -> None:
@@ -310,7 +310,7 @@ def test_who_asks_and_finds_no_slot_is_told_so_each_time() -> None:
         assert orders(ends) == [(Order.TELL_QUEUED, 2)]
         ends.start(at_ns + 1)
         assert orders(ends) == [], "once each time that it is asked"
-    assert (made.state, made.wait_until_ns) == (S.PREPARED, 9 + SLOT_NS)
+    assert (made.state, made.limit_ns) == (S.PREPARED, 9 + SLOT_NS)
 
 
 def test_who_finds_a_slot_is_not_told_that_it_is_queued() -> None:

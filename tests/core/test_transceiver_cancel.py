@@ -252,11 +252,12 @@ def wake_but_to_ask_ns(ends: Transceiver) -> int:
 def test_it_wakes_for_the_next_limit_or_the_next_change_of_health() -> None:
     ends = receiver()
     made = at_state(ends, S.TRANSFERRING, now_ns=10)
-    assert ends.wake_ns() == made.deadline_ns
-    ends.expire(made.deadline_ns)
+    deadline_ns = made.limit_ns
+    assert ends.wake_ns() == deadline_ns
+    ends.expire(deadline_ns)
     assert wake_but_to_ask_ns(ends) == 10 + PROGRESS_NS + 1
     ends.health.check(10 + PROGRESS_NS + 1, 0)
-    stuck_ns = made.deadline_ns + PROGRESS_NS + 1
+    stuck_ns = deadline_ns + PROGRESS_NS + 1
     assert wake_but_to_ask_ns(ends) == stuck_ns, "what else is wrong then shows"
     ends.health.check(stuck_ns, 0)
     assert wake_but_to_ask_ns(ends) == 10 + 3 * PROGRESS_NS + 1, "the end of the grace"
