@@ -180,15 +180,15 @@ class WorldTimeline:
             What.STRETCH, group, iteration, name, paid, each_ns, besides_ns, ticks,
             began_ns, len(members), OPEN, 0,
         )  # fmt: skip
-        flat = array("q")
+        flat: list[int] = []
         if lines:
             for rank, (base, slope), at in zip(members, lines, operations, strict=True):
                 work = at.work
-                flat.extend((rank, base, slope, work.prefill_tokens, work.sequences))
+                flat += (rank, base, slope, work.prefill_tokens, work.sequences)
         else:
             for rank in members:
-                flat.extend((rank, 0, 0, 0, 0))
-        self._at[group] = self._file.append(head + flat.tobytes())
+                flat += (rank, 0, 0, 0, 0)
+        self._at[group] = self._file.append(head + array("q", flat).tobytes())
 
     def ended(self, group: int, end_ns: int, steps: int) -> None:
         """The group's stretch is over."""

@@ -21,7 +21,7 @@ from adpkv.executor.phases import Phases
 from adpkv.worlds.virtual.coordinator import VirtualHost
 from adpkv.worlds.virtual.course import Completed, Course
 from adpkv.worlds.virtual.event_queue import EventQueue
-from adpkv.worlds.virtual.history import REMEMBERED, SMALL, Noted, told
+from adpkv.worlds.virtual.history import REMEMBERED, SMALL, Noted, sites, told
 from adpkv.worlds.virtual.mismatch import left_alone
 from adpkv.worlds.virtual.offers import Offers
 from adpkv.worlds.virtual.places import Program, awaited, describe, place_text, whereabouts
@@ -130,6 +130,10 @@ class VirtualGroup:
     def recent(self) -> list[tuple[int, int, Operation]]:
         """The last collectives that all members completed, each with its number and its time."""
         return told(self._history, self.instance.index)
+
+    def sites(self, most: int) -> tuple[tuple[str, str], ...]:
+        """Kind and site of the last so many of those."""
+        return sites(self._history, most)
 
     def note_wait(self, operation: Operation, now_ns: int) -> None:
         """All members meet in this wait, which is no collective."""

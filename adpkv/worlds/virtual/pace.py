@@ -230,12 +230,11 @@ class Pace:
     ) -> None:
         # The iteration's collectives are the last of the history; a wait is behind them.
         paid, each_ns = group.debt, self.collective_ns(group)
-        there = group.recent()[-(paid + (not lines)) :]
         timeline.began(
             group.instance.index,
             group.iteration,
             group.members,
-            tuple([(at.kind, at.site) for _, _, at in there]),
+            group.sites(paid + (not lines)),
             group.current,
             lines,
             now_ns,
