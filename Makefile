@@ -136,8 +136,10 @@ $(TORCH): pyproject.toml launch/make_venv.sh
 # Not editable: a compiled adpkv is a copy, and is made anew when its sources are newer.
 $(FAST): pyproject.toml launch/make_venv.sh $(wildcard launch/*.py) launch/mypyc.ini launch/inline_cache.h $(shell find adpkv configs -name '*.py' -o -name '*.[ch]' -o -name '*.yaml')
 	sh launch/make_venv.sh $(PYTHON) .venv-fast
+	rm -f .venv-fast/build.log
 	ADPKV_COMPILE=1 .venv-fast/bin/python -m pip install --quiet --disable-pip-version-check \
-		--upgrade --force-reinstall --no-deps .
+		--log .venv-fast/build.log --upgrade --force-reinstall --no-deps .
+	@sed -n 's/^.*adpkv, compiled: /make fast: /p' .venv-fast/build.log
 	.venv-fast/bin/python -m pip install --quiet --disable-pip-version-check \
 		'adpkv[http,mpi,optimize,report,timeline,zstd]'
 	.venv-fast/bin/adpkv doctor --repair

@@ -51,6 +51,9 @@ TRAINING = (
     ("large-group", "--set", "workload.requests=20"),
 )
 
+NOTE = "adpkv, compiled: "
+"""How lines begin that say what has become of the build."""
+
 TRAINING_S = 600
 """The longest that one of them may take: some take seconds."""
 
@@ -91,7 +94,7 @@ def main() -> None:
     ]
     library, *shims = compiled
     if not keeps_profiles():
-        print("no profile: that needs GCC, with its libgcov", file=sys.stderr)
+        _note("no profile: that needs GCC, with its libgcov")
         _build([*compiled, *in_c])
         return
     usual = list(library.extra_compile_args)
@@ -99,11 +102,18 @@ def main() -> None:
     library.extra_link_args = COUNTED
     _build([library, *shims, *in_c])
     if wrong := train():
-        print(f"no profile: {wrong}", file=sys.stderr)
+        _note(f"no profile: {wrong}")
         library.extra_compile_args, library.extra_link_args = usual, []
     else:
+        _note(f"built by the profile of {len(TRAINING)} simulations")
         library.extra_compile_args, library.extra_link_args = [*usual, *BY_PROFILE], []
     _build([library], again=True)
+
+
+def _note(text: str) -> None:
+    """Say what has become of the build. pip shows none of it: `make fast` has it keep a log, and
+    shows these lines of that."""
+    print(f"{NOTE}{text}", file=sys.stderr, flush=True)
 
 
 def _build(modules: list[Any], *, again: bool = False) -> None:
@@ -170,8 +180,10 @@ def _remember(files: list[Path]) -> None:
     made = [remembering(file.read_text("utf-8")) for file in files]
     for file, text in zip(files, made, strict=True):
         file.write_text(text, "utf-8")
-    if not is_remembering(made):
-        print("nothing is remembered: mypyc writes its C in another way", file=sys.stderr)
+    if is_remembering(made):
+        _note("what is looked up by name is remembered")
+    else:
+        _note("nothing is remembered: mypyc writes its C in another way")
 
 
 def remembering(text: str) -> str:

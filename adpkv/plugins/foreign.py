@@ -31,7 +31,14 @@ def is_ours(error: BaseException) -> bool:
     if isinstance(error, AdpkvError):
         return not isinstance(error, UsageError | BadCallError)
     modules = [_module(frame) for frame, _ in traceback.walk_tb(error.__traceback__)]
-    return bool(modules) and modules[-1] not in _BESIDE
+    if not modules or modules[-1] in _BESIDE:
+        return False
+    return not (modules[-2:-1] == [""] and _is_refusal(error))
+
+
+def _is_refusal(error: BaseException) -> bool:
+    """What a compiled function says of an argument of another type, before it begins."""
+    return isinstance(error, TypeError) and " object expected; got " in str(error)
 
 
 _BESIDE = ("", "adpkv.model.own", "adpkv.plugins.own_port", "adpkv.workload.own")

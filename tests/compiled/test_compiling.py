@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import importlib.util
 import os
+import re
 import subprocess
 import sys
 import sysconfig
@@ -341,3 +342,16 @@ def test_what_is_counted_is_where_it_is_looked_for(
         subprocess.run([*compiler, *compiling.COUNTED, *what], cwd=tmp_path, check=True)
     _adpkv(tmp_path, monkeypatch, "os.execv('./a', ['a'])")
     assert train() == ""
+
+
+def test_make_fast_shows_what_the_build_says() -> None:
+    """pip keeps it to itself; its log has it, behind the time of each line."""
+    recipe = (ROOT / "Makefile").read_text()
+    (program,) = re.findall(r"sed -n '(s/.*/p)' \.venv-fast/build\.log", recipe)
+    assert "--log .venv-fast/build.log" in recipe
+    lines = ["gcc -c x.c", f"{compiling.NOTE}no profile"]
+    log = "".join(f"2026-11-29T20:00:00,123   {line}\n" for line in lines)
+    shown = subprocess.run(
+        ["sed", "-n", program], input=log, capture_output=True, text=True, check=True
+    ).stdout
+    assert shown == "make fast: no profile\n"

@@ -268,6 +268,17 @@ def test_what_a_plugin_gives_to_a_shipped_workload(call: Any, told: str) -> None
         call()
 
 
+def test_what_a_compiled_function_refuses_is_no_bug_of_ours() -> None:
+    """It looks at its arguments before it begins, so that no check of ours comes first."""
+    inside: dict[str, Any] = {"__name__": "adpkv.workload.cancels"}
+    refusing = "raise TypeError('float object expected; got str')"
+    exec(f"def made():\n    {refusing}\ndef deeper():\n    made()", inside)
+    with pytest.raises(adpkv.UsageError, match=r"take raised TypeError: float object expected"):
+        adpkv.simulate("quickstart", workload=Spoilt("take", lambda: inside["made"]()))
+    with pytest.raises(TypeError, match=r"^float object expected"):
+        adpkv.simulate("quickstart", workload=Spoilt("take", lambda: inside["deeper"]()))
+
+
 def test_where_nothing_is_in_a_file_no_line_is_named() -> None:
     typed: dict[str, Any] = {"__name__": "__main__"}
     code = compile("def due_ns():\n    raise ValueError('no idea')", "<stdin>", "exec")
