@@ -9,6 +9,7 @@ from adpkv.core.plan import Plan
 from adpkv.core.session import Role
 from adpkv.errors import RankLostError
 from adpkv.executor.collectives import Pause
+from adpkv.executor.local_work import LocalWork
 from adpkv.field_policies.policy import NeverQuiet, Policy
 
 __all__ = ["BLOCKING_POLL", "NOBODY_WATCHES", "REAP_WHEN_SCHEDULED", "UNBOUNDED_IDLE"]
@@ -32,7 +33,8 @@ class WaitsInItsPoll(NeverQuiet):
                 NEVER,
                 rank.ports.transport.ready,
             )
-            self.poll()
+            # What it has waited for it takes in, whenever another policy polls.
+            LocalWork.poll(self)
             self.attend(rank.ports.clock())
         return await super().sync()
 

@@ -20,6 +20,7 @@ from adpkv.field_policies.catalogue import POLICIES
 from adpkv.field_policies.policy import combined
 from adpkv.worlds.assemble import build_rank
 from tests.scenarios.story import setting
+from tests.worlds.virtual.running import run
 
 PACKAGE = Path(__file__).parents[2] / "adpkv"
 
@@ -87,6 +88,20 @@ def test_all_policies_can_be_combined() -> None:
         others = [getattr(policy, part) for policy in POLICIES.values()]
         whole = combined(base, others)
         assert {one for one in others if one is not None} <= set(whole.__mro__)
+
+
+def test_a_rank_that_waits_in_its_poll_takes_in_what_it_waited_for() -> None:
+    """Whenever another policy would poll: else it waits again for what is there."""
+
+    def told(**policy: str) -> Any:
+        data = setting("policy", 1, 1, policy=policy)
+        one = {"at": "0s", "prompt_tokens": 64, "output_tokens": 4}
+        data["workload"] = {"kind": "script", "requests": [one]}
+        ran = run(data, assemble=assembly(parse(data, "policy")), most_events=2000)
+        assert ran.summary["requests"]["completed"] == 1
+        return ran.events
+
+    assert told(poll="blocking", reap="when_scheduled") == told(poll="blocking")
 
 
 def test_no_policy_reaches_into_another_object() -> None:
