@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 from adpkv.cli.options import ExperimentFiles, Overrides
 from adpkv.cli.remarks import look_here, remark
 from adpkv.counting import counted
+from adpkv.output.tables import wrapped
+from adpkv.terminal import terminal_columns
 
 if TYPE_CHECKING:
     from adpkv.config import Experiment
@@ -42,21 +45,25 @@ def validate(
             problems.append(str(error))
         else:
             requests = counted(workload.total, "request")
-            print(f"{named(file)}: fine, {_described(experiment)}, {requests}")
-            print(f"  {memory_text(experiment, workload)}")
-            if swept:
-                print(f"  {swept}")
-            if sentence := preset_sentence(experiment):
-                print(f"  {sentence}")
+            _tell(f"{named(file)}: fine, {_described(experiment)}, {requests}", indent="")
+            _tell(memory_text(experiment, workload))
+            _tell(swept)
+            _tell(preset_sentence(experiment))
             for sentence in unused_keys(experiment):
-                print(f"  note: {sentence}")
+                _tell(f"note: {sentence}")
             for sentence in lacking(experiment):
-                print(f"  note: adpkv run would refuse it here: {sentence}")
+                _tell(f"note: adpkv run would refuse it here: {sentence}")
             remark(experiment)
             for sentence in beforehand(experiment):
-                print(f"  advice: {sentence}")
+                _tell(f"advice: {sentence}")
     if problems:
         raise UsageError("\n".join(problems))
+
+
+def _tell(sentence: str, indent: str = "  ") -> None:
+    """A line on stdout, in a window broken between words; none if it is empty."""
+    for part in wrapped(sentence, terminal_columns(sys.stdout), indent, "  ") if sentence else ():
+        print(part)
 
 
 def _sweep_sentence(experiment: Experiment) -> str:

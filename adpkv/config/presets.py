@@ -134,10 +134,12 @@ def preset_sentence(experiment: Experiment) -> str:
     devices = preset.rank.tensor_parallel
     held, room = cache.blocks * cache.block_tokens, preset.rank.room_tokens
     over = ": more than there is room for" if held > room else ""
+    own, whole = model.kv_bytes_per_token, preset.rank.kv_bytes_per_token
+    shape = "" if own == whole else f"; by the keys of model it is {size_text(own)} a token here"
     return (
         f"a rank of {model.preset} is {devices} device{'s' if devices > 1 else ''}, with"
-        f" {size_text(model.kv_bytes_per_token)} of KV per token and room for {room:,} tokens"
-        f" beside the weights; kv_cache.blocks holds {held:,}{over}"
+        f" {size_text(whole)} of KV per token and room for {room:,} tokens"
+        f" beside the weights; kv_cache.blocks holds {held:,}{over}{shape}"
     )
 
 

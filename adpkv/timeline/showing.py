@@ -43,7 +43,7 @@ def lines(written: Written, width: int | None) -> list[str]:
     notes = [line for note in written.notes for line in wrapped(f"note: {note}", width, hang="  ")]
     return [
         f"timeline: {written.path}",
-        *wrapped(said, width),
+        *wrapped(said, width, hang="  "),
         *notes,
         *wrapped(how, width, hang="  "),
     ]

@@ -165,6 +165,18 @@ def test_an_error_breaks_between_words(columns: int) -> None:
     assert max(len(line) for line in lines if " " in line.strip()) <= columns
 
 
+def test_what_validate_says_breaks_between_words() -> None:
+    preset = "model.preset=llama-3.3-70b@h100x8-tp8"
+    argv = [ADPKV, "validate", "quickstart", "--set", preset]
+    code, lines, _ = watch(argv, 60, cwd=ROOT)
+    assert code == 0
+    assert max(map(len, lines)) <= 60
+    assert " a rank of llama-3.3-70b@h100x8-tp8 is 8 devices, with 320KiB of KV per token and" in (
+        " ".join(" ".join(lines).split())
+    )
+    assert all(line.startswith("  ") for line in lines[1:])
+
+
 def test_a_remark_breaks_between_words(tmp_path: Path) -> None:
     """What was assumed of a trace was broken at the window's edge, wherever that was."""
     trace = tmp_path / "t.csv"

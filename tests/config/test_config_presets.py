@@ -84,6 +84,14 @@ def test_a_sentence_says_what_a_rank_is_and_what_fits() -> None:
     assert preset_sentence(parsed({})) == ""
 
 
+def test_a_shape_of_the_files_own_is_told_beside_that_of_the_preset() -> None:
+    """It said that a rank of Llama-3.3-70B has 1 KiB of KV per token, where the file said so."""
+    own = {"layers": 4, "kv_heads": 2, "head_dim": 32, "dtype_bytes": 2}
+    told = preset_sentence(parsed({"preset": NAME, **own}))
+    whole = preset_sentence(parsed({"preset": NAME}))
+    assert told == f"{whole}; by the keys of model it is 1KiB a token here"
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [
