@@ -20,6 +20,7 @@ import numpy as np
 
 from adpkv.calibration.crowding import by_crowding
 from adpkv.calibration.iterations import COLUMNS, Iteration, features, work_ns
+from adpkv.calibration.noise import as_durations
 from adpkv.calibration.samples import Message, RunSamples
 from adpkv.calibration.stalls import nanoseconds, stalls_of, told, usual, usual_ns
 from adpkv.calibration.ways import FEWEST, Look, arrived_after
@@ -263,10 +264,9 @@ def _group(
     noise = rest - features(them, costs) @ costs
     stalls, steady = stalls_of(them, noise)
     noise = noise[steady]
-    quantiles = np.quantile(noise, PROBABILITIES)
     # What all iterations have is no noise: but for the fastest ones, of which there are few.
     always = max(float(np.quantile(noise, 0.02)), 0.0)
-    jitter = np.maximum(quantiles - always, 0.0)
+    jitter = np.quantile(as_durations(noise - always), PROBABILITIES)
     return {
         "ranks": size,
         "collective": nanoseconds(collective_ns),

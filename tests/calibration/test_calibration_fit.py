@@ -8,6 +8,7 @@ from operator import add
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 from typer.testing import CliRunner
@@ -17,6 +18,7 @@ from adpkv.calibration.crowding import alike, by_crowding
 from adpkv.calibration.errors import Error
 from adpkv.calibration.fit import fitted
 from adpkv.calibration.iterations import WORK, Iteration, Made
+from adpkv.calibration.noise import as_durations
 from adpkv.calibration.samples import Message, RunSamples, StepSample, _check_whole, read_run
 from adpkv.calibration.showing import as_text, as_told, as_values
 from adpkv.calibration.ways import arrived_after
@@ -25,6 +27,7 @@ from adpkv.config import parse
 from adpkv.errors import AdpkvError, UsageError
 from adpkv.executor.collectives import WORLD
 from adpkv.timeline.reader import Joined
+from adpkv.worlds.virtual.draws import drawing
 from adpkv.worlds.virtual.run import simulate
 from tests.cli.forked import adpkv
 
@@ -119,6 +122,33 @@ def test_slow_iterations_in_a_row_are_one_stall_and_no_noise() -> None:
     (group,) = fitted([samples(300)]).groups
     assert group.stalls.every_ns == 0
     assert group.jitter.longest_ns > 10e6
+
+
+def test_noise_is_never_below_0_and_as_long_on_average_as_it_was() -> None:
+    noise = np.random.default_rng(7).lognormal(12, 1.0, 20_000) - 150_000
+    mean = float(np.mean(noise))
+    assert float(np.mean(np.maximum(noise, 0.0))) > 1.2 * mean
+    found = as_durations(noise)
+    assert found.min() == 0
+    assert float(np.mean(found)) == pytest.approx(mean)
+    # What stays is less by the same, so the tail is hardly changed.
+    less = noise[found > 0] - found[found > 0]
+    assert np.ptp(less) < 1
+    assert 0 < less[0] < 0.05 * noise.max()
+    # Nothing is changed where nothing is below 0, and nothing is left of less than nothing.
+    assert as_durations(noise + 150_000) == pytest.approx(noise + 150_000)
+    assert not as_durations(noise - 2 * mean).any()
+
+
+def test_iterations_that_take_less_than_their_parts_count() -> None:
+    """Else all the others' noise would be drawn for as many steps as there are."""
+    run = samples()
+    for number, one in enumerate(run.iterations):
+        one.took_ns -= 900_000 * (number % 13 < 3)
+    (group,) = fitted([run]).groups
+    draw = drawing(group.jitter, 7, "test")
+    drawn_ns = group.iteration_ns + sum(map(draw, range(4000))) / 4000
+    assert drawn_ns == pytest.approx(550_000 - 900_000 * 3 / 13, rel=0.1)
 
 
 def test_how_long_messages_are_under_way_is_told_by_whether_a_look_found_them() -> None:
