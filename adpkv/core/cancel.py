@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Final
 
 from adpkv.core.session import State
 
@@ -32,6 +33,9 @@ QUIESCENT = frozenset(
 )
 
 
+_ALREADY_COMPLETE: Final = TransferCancelResult.ALREADY_COMPLETE
+
+
 def cancel_answer(
     state: State | None, is_healthy: bool, can_withdraw: bool
 ) -> TransferCancelResult:
@@ -45,7 +49,7 @@ def cancel_answer(
     if state.is_unexposed:
         return TransferCancelResult.CANCELLED_BEFORE_ADVERTISE
     if state.is_over:
-        return TransferCancelResult.ALREADY_COMPLETE
+        return _ALREADY_COMPLETE
     if not is_healthy:
         return TransferCancelResult.BACKEND_UNHEALTHY
     if not can_withdraw:

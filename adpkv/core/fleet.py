@@ -121,13 +121,14 @@ class Fleet:
         """The instance that gets this request. It has one rank less for it where an `earlier`
         attempt was, as what is left of that may be in doubt there."""
 
+        serving = self._serving[kind]
+        if len(serving) == 1:
+            return serving[0]
+
         def share(member: _Member) -> float:
             ranks = (member.trusted or member.instance.ranks) - (member.instance is earlier)
             return member.load / ranks if ranks else inf
 
-        serving = self._serving[kind]
-        if len(serving) == 1:
-            return serving[0]
         there = [self._members[one.index] for one in serving]
         trusted = [one for one in there if one.trusted]
         if trusted:

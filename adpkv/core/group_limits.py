@@ -8,7 +8,7 @@ from typing import Final, TypeVar
 
 from adpkv.core.content import prompt_blocks
 from adpkv.core.failure_memory import advice
-from adpkv.core.group_ranks import Cached, GroupRanks, Shares
+from adpkv.core.group_ranks import Cached, GroupRanks
 from adpkv.core.overtaking import Passed
 from adpkv.core.rank_status import NO_LIMIT, RankStatus
 from adpkv.core.router import Router, by_load
@@ -105,9 +105,6 @@ class GroupLimits:
         if any(told):
             cached = [{(i, a): (n, used) for i, a, n, used in rows} for rows in told]
         doubted: list[Collection[int]] = [one.doubted for one in statuses]
-        shares: list[Shares] = [
-            {peer: (transfers, blocks) for peer, transfers, blocks in one.peers} for one in statuses
-        ]
         trusts = [status.trust for status in statuses]
         return GroupRanks(
             self,
@@ -118,7 +115,7 @@ class GroupLimits:
             turns=every([one.turn for one in statuses], indices, 0),
             blocks=every([one.blocks for one in statuses], indices, 0),
             slots=every([one.slots if self.late else NO_LIMIT for one in statuses], indices, 0),
-            shares=every(shares, indices, {}),
+            peers=every([one.peers for one in statuses], indices, ()),
             cached=every(cached, indices, {}) if cached else (),
             passed=passed,
             doubted=every(doubted, indices, ()) if any(doubted) else (),

@@ -19,7 +19,7 @@ from adpkv.core.values import RequestSpec
 if TYPE_CHECKING:
     from adpkv.core.group_limits import GroupLimits
 
-__all__ = ["Cached", "GroupRanks", "Shares"]
+__all__ = ["Cached", "GroupRanks"]
 
 _NOW = 1 << 60
 """Later than any iteration: the turn of the first assignment of this plan."""
@@ -29,9 +29,6 @@ _ANY = -_NOW
 
 Cached = Mapping[Attempt, tuple[int, int]]
 """Request -> (blocks of its prompt in a rank's cache, how many of these others use now)."""
-
-Shares = dict[int, tuple[int, int]]
-"""Sender -> (transfers, blocks) that a rank may still begin with it."""
 
 
 class GroupRanks:
@@ -45,7 +42,9 @@ class GroupRanks:
         advised: of these, how many may be requests that do not insist on the rank
             (`core.failure_memory`).
         turns: when each rank was given its last request: the iteration.
-        blocks, slots, shares: the free ones of each rank.
+        blocks, slots: the free ones of each rank.
+        peers: by rank: (sender, transfers, blocks) that it may begin with a sender with which it
+            has some in flight; with others it has its whole share.
         cached: by rank. Without an entry nothing is known to be cached.
         passed: how often the waiting requests were overtaken by the last plan.
         doubted: by rank: the requests of which an earlier attempt is in doubt there. Empty where no
@@ -58,6 +57,8 @@ class GroupRanks:
         "_now",
         "_open",
         "_opened",
+        "_peers",
+        "_shares",
         "advised",
         "blocks",
         "cached",
@@ -67,7 +68,6 @@ class GroupRanks:
         "overtaking",
         "requests",
         "seats",
-        "shares",
         "slots",
         "tokens",
         "turns",
@@ -84,7 +84,7 @@ class GroupRanks:
         turns: list[int],
         blocks: list[int],
         slots: list[int],
-        shares: list[Shares],
+        peers: Sequence[Sequence[tuple[int, int, int]]],
         cached: Sequence[Cached] = (),
         passed: Passed = (),
         doubted: Sequence[Collection[int]] = (),
@@ -98,7 +98,10 @@ class GroupRanks:
         self.turns = turns
         self.blocks = blocks
         self.slots = slots
-        self.shares = shares
+        self._peers = peers
+        self._shares: dict[int, dict[int, tuple[int, int]]] = {}
+        """Rank -> sender -> (transfers, blocks) that it may begin with it now: of those ranks that
+        were asked about one."""
         self.cached = cached
         self.doubted = doubted
         self.not_yet = not_yet
@@ -178,8 +181,11 @@ class GroupRanks:
         return transfers > 0 and prompt_blocks(spec, self.costs.block_tokens) <= blocks
 
     def _share(self, rank: int, sender: int) -> tuple[int, int]:
-        whole = (self.costs.peer_transfers, self.costs.peer_blocks)
-        return self.shares[rank].get(sender, whole)
+        shares = self._shares.get(rank)
+        if shares is None:
+            shares = {peer: (transfers, blocks) for peer, transfers, blocks in self._peers[rank]}
+            self._shares[rank] = shares
+        return shares.get(sender) or (self.costs.peer_transfers, self.costs.peer_blocks)
 
     def _needed(self, rank: int, spec: RequestSpec) -> int:
         """The free or unused blocks that the rank needs for the request."""
@@ -218,7 +224,7 @@ class GroupRanks:
             if spec.sender is not None:
                 transfers, blocks = self._share(rank, spec.sender.rank)
                 blocks -= prompt_blocks(spec, costs.block_tokens)
-                self.shares[rank][spec.sender.rank] = (transfers - 1, blocks)
+                self._shares[rank][spec.sender.rank] = (transfers - 1, blocks)
                 slots[rank] -= 1
         if was_open and not (seats[rank] > 0 and advised[rank] > 0 and slots[rank] > 0):
             self._open -= 1

@@ -82,9 +82,10 @@ class InboxAges:
 
     def postpone(self, came_ns: int, until_ns: int) -> None:
         """The rank computes until `until_ns`: input that came meanwhile counts from there."""
-        for one in (self.messages, self.ends):
-            if one.since_ns == came_ns:
-                one.since_ns = until_ns
+        if self.messages.since_ns == came_ns:
+            self.messages.since_ns = until_ns
+        if self.ends.since_ns == came_ns:
+            self.ends.since_ns = until_ns
 
     def delay(self, now_ns: int, by_ns: int) -> None:
         """The rank has read its input in this iteration already, and now makes a step that takes

@@ -50,7 +50,9 @@ class PrefillSchedule:
             if left == 0:
                 break
             done = request.computed
-            count = min(left, request.spec.prompt_tokens - done)
+            count = request.spec.prompt_tokens - done
+            if count > left:
+                count = left
             pairs += count * done + count * (count + 1) // 2
             left -= count
             self._chunks.append((request, count))
@@ -69,9 +71,12 @@ class PrefillSchedule:
         if not chunks:
             return chunks
         self._chunks = []
-        still = [(r, steps * count) for r, count in chunks if r.state is _PREFILLING]
-        for request, count in still:
-            request.computed += count
+        still: list[tuple[ServedRequest, int]] = []
+        for request, count in chunks:
+            if request.state is _PREFILLING:
+                count *= steps
+                request.computed += count
+                still.append((request, count))
         return still
 
     def done(self, request: ServedRequest) -> None:

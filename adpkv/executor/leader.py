@@ -172,7 +172,8 @@ class Leader:
                     self._inherit(message, now_ns)
         gone = [(refusal.request_id, refusal.attempt) for refusal in plan.refusals]
         for specs in plan.assignments.values():
-            gone += [(spec.request_id, spec.attempt) for spec in specs]
+            for spec in specs:
+                gone.append((spec.request_id, spec.attempt))
         for attempt in gone:
             since_ns = since.pop(attempt, now_ns)
             if since_ns < now_ns:

@@ -38,7 +38,11 @@ class StatusNotices:
         if statuses is self._seen:
             return
         self._seen = statuses
-        loud = [one for one in statuses if one.trust or one.illness or one.closing]
+        loud = False
+        for one in statuses:
+            if one.trust or one.illness or one.closing:
+                loud = True
+                break
         if not loud and self._calm == len(statuses):
             return
         self._calm = -1 if loud else len(statuses)

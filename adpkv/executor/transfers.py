@@ -80,10 +80,11 @@ class Transfers:
     def on_peer_message(self, message: PeerMessage, now_ns: int) -> None:
         """Process a peer's message about a session."""
         transceiver = self._transceiver
-        session = (message.request_id, message.attempt)
         if type(message) is Began:  # the most frequent one first
-            transceiver.on_peer_message(*session, _BEGAN, now_ns)
-        elif isinstance(message, Advertise):
+            transceiver.on_peer_message(message.request_id, message.attempt, _BEGAN, now_ns)
+            return
+        session = (message.request_id, message.attempt)
+        if isinstance(message, Advertise):
             if self._transport.has_failed(message.receiver):
                 transceiver.note_failures((message.receiver,))
             pieces = transceiver.advertised(
@@ -147,7 +148,8 @@ class Transfers:
     def ended(self, ends: Iterable[TransportEnd]) -> None:
         """These transfers have ended, as the transport says."""
         for end in ends:
-            self._transceiver.finished(*end.session, _EVENT_OF[end.kind], end.nbytes, end.pieces)
+            (request_id, attempt), event = end.session, _EVENT_OF[end.kind]
+            self._transceiver.finished(request_id, attempt, event, end.nbytes, end.pieces)
 
     def deliver(self) -> None:
         """Carry out the transceiver's orders, oldest first."""
@@ -188,8 +190,10 @@ class Transfers:
     def _transfer(self, session: Session, sender: int, receiver: int) -> Transfer:
         here, there = (session.blocks, session.slot), (session.peer_blocks, session.peer_slot)
         source, target = (here, there) if sender == self._rank else (there, here)
+        request_id, attempt = session.session_id
         return Transfer(
-            *session.session_id,
+            request_id,
+            attempt,
             sender,
             receiver,
             session.tag,

@@ -28,6 +28,8 @@ BATCH_RECORDS: Final = 128
 MOST_FAILURES: Final = 10
 """Failed requests that a summary names."""
 
+_COMPLETED: Final = Outcome.COMPLETED  # looked up once: that takes longer than what uses it
+
 QUEUES: Final = tuple(COLUMNS.index(column) for column in WAITING_COLUMNS)
 
 
@@ -83,8 +85,9 @@ class Tally:
         self.recomputed += record.recomputed
         if self.first_arrival_ns < 0 or record.arrival_ns < self.first_arrival_ns:
             self.first_arrival_ns = record.arrival_ns
-        self.last_end_ns = max(self.last_end_ns, record.ended_ns)
-        if record.outcome is Outcome.COMPLETED:
+        if record.ended_ns > self.last_end_ns:
+            self.last_end_ns = record.ended_ns
+        if record.outcome is _COMPLETED:
             self._sample(record)
         elif record.outcome in (Outcome.FAILED, Outcome.TIMED_OUT):
             self._note_failure(record)
