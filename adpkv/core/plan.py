@@ -82,6 +82,21 @@ class Plan(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A request waits only until the ranks have said what is left of its earlier attempt, which is
     cancelled in this iteration."""
 
+    def is_calm(self) -> bool:
+        """Whether nobody has anything to apply, no request waits for a rank, and the group does not
+        end: then the next plan is this one, unless there is input or a status that `differs`."""
+        return not (
+            self.assignments
+            or self.waiting.count
+            or self.cancels
+            or self.refusals
+            or self.expired
+            or self.agreed
+            or self.ending
+            or self.stop is not None
+            or self.rank_failure is not None
+        )
+
     def concerned(self) -> Collection[int] | None:
         """The indices of the ranks that have something to apply, not counting the step or wait that
         follows; None for all ranks."""

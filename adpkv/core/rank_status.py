@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -12,7 +13,7 @@ from adpkv.core.ownership import Vote
 from adpkv.core.rank_failure import Attempt
 from adpkv.core.stop import StopReason
 
-__all__ = ["NO_LIMIT", "RankStatus"]
+__all__ = ["NO_LIMIT", "RankStatus", "differ"]
 
 NO_LIMIT: Final = 1 << 40
 """More than any rank can have."""
@@ -82,7 +83,23 @@ class RankStatus(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Requests that are over here and whose transfer is still in doubt, where a request may be
     computed again: a later attempt is not bound to this rank meanwhile."""
 
-    @property
-    def calls(self) -> tuple[Trust, Illness | None, StopReason | None]:
-        """What the leader passes on to the coordinator."""
-        return self.trust, self.illness, self.closing
+    def differs(self, other: RankStatus) -> bool:
+        """Whether it says something else than the other to a group that binds no request and does
+        not end, or to the coordinator. What a rank has and has room for is for requests."""
+        return not (
+            self.work is other.work
+            and self.able is other.able
+            and self.trust is other.trust
+            and self.votes == other.votes
+            and self.stop == other.stop
+            and self.illness == other.illness
+            and self.closing == other.closing
+        )
+
+
+def differ(statuses: Sequence[RankStatus], before: Sequence[RankStatus]) -> bool:
+    """Whether one of a group's statuses differs from the one before."""
+    for place, status in enumerate(statuses):
+        if status is not before[place] and status.differs(before[place]):
+            return True
+    return False

@@ -8,6 +8,7 @@ from typing import Final
 from adpkv.core.columns import spans
 from adpkv.core.content import prompt_blocks
 from adpkv.core.event_lines import Cached
+from adpkv.core.rank_status import NO_LIMIT
 from adpkv.core.request import RequestEvent, RequestState, ServedRequest
 from adpkv.core.scheduler import PrefillSchedule
 from adpkv.core.session import Session
@@ -74,6 +75,18 @@ class ContextServing(Serving):
     def running(self) -> int:
         """How many prompts have their blocks and are not done."""
         return len(self.schedule.running)
+
+    def load(self) -> tuple[bool, int, int, int]:
+        """As `Serving.load`: prompts."""
+        running = len(self.schedule.running)
+        if not self.owner.answers:
+            return running > 0, 0, 0, 0
+        return running > 0, self.open_tokens, self.open_requests, running
+
+    def room(self) -> tuple[int, int, int, tuple[tuple[int, int, int], ...]]:
+        """As `Serving.room`: nothing but blocks limits how many prompts it can have."""
+        bound = self.waiting or self.held.by_request
+        return self.free_blocks() if bound else self.pool.available, NO_LIMIT, NO_LIMIT, ()
 
     def batch(self, now_ns: int) -> StepWork:
         """The next chunks. They change from step to step, but for those of a long prompt: as many

@@ -113,11 +113,21 @@ class GenerationServing(Serving):
         if session is not None and session.state.is_unexposed:
             self.transceiver.give_up(session, now_ns)
 
+    def load(self) -> tuple[bool, int, int, int]:
+        """As `Serving.load`: requests that decode."""
+        running = self.schedule.sequences
+        if not self.owner.answers:
+            return running > 0, 0, 0, 0
+        return running > 0, self.open_tokens, self.open_requests, running
+
     def room(self) -> tuple[int, int, int, tuple[tuple[int, int, int], ...]]:
         """As `Serving.room`, with places in the batch and slots for transfers."""
         slots, peers = self.transceiver.room()
+        seats = self._most - self._admitted
         bound = len(self.waiting) + len(self.held.by_request)
-        return self.free_blocks(), self._most - self._admitted - bound, slots - bound, peers
+        if not bound:
+            return self.pool.available, seats, slots, peers
+        return self.free_blocks(), seats - bound, slots - bound, peers
 
     def running(self) -> int:
         """How many requests decode."""

@@ -170,18 +170,21 @@ class Leader:
             for message in messages:
                 if type(message) is Shrink and message.asked:
                     self._inherit(message, now_ns)
-        gone = [(refusal.request_id, refusal.attempt) for refusal in plan.refusals]
+        for refusal in plan.refusals:
+            attempt = (refusal.request_id, refusal.attempt)
+            self._note_end(attempt, now_ns)
+            self._limits.over(attempt)
         for specs in plan.assignments.values():
             for spec in specs:
-                gone.append((spec.request_id, spec.attempt))
-        for attempt in gone:
-            since_ns = since.pop(attempt, now_ns)
-            if since_ns < now_ns:
-                self._unowned_for[attempt] = now_ns - since_ns
-        for refusal in plan.refusals:
-            self._limits.over((refusal.request_id, refusal.attempt))
+                self._note_end((spec.request_id, spec.attempt), now_ns)
         for attempt in plan.expired:
             self._limits.over(attempt)
+
+    def _note_end(self, attempt: Attempt, now_ns: int) -> None:
+        """The request waits for a rank no more."""
+        since_ns = self._unowned_since.pop(attempt, now_ns)
+        if since_ns < now_ns:
+            self._unowned_for[attempt] = now_ns - since_ns
 
     def _inherit(self, shrink: Shrink, now_ns: int) -> None:
         """Take over from the coordinator since when the group has each of its requests."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from adpkv.core.ids import NEVER
 from adpkv.core.plan import Plan, agree
-from adpkv.core.rank_status import RankStatus
+from adpkv.core.rank_status import RankStatus, differ
 from adpkv.core.report import RankReport
 from adpkv.core.router import LOOKED_AT, LOOKED_PAST
 from adpkv.core.stop import StopReason
@@ -33,10 +33,11 @@ class LocalWork:
     # Python remembers where these are, and which methods there are. It would not with a `__dict__`
     # that somebody has looked at, or one of more than thirty.
     __slots__ = (
-        "_abandon_ns", "_batch", "_began_ns", "_clock", "_costs", "_counts", "_group", "_index",
-        "_looked_at", "_model", "_moved", "_next_batch", "_odd", "_own_messages", "_poll",
-        "_ran_ns", "_receive", "_reuses", "_run", "_sampler", "_seen_ns", "_serving", "_signals",
-        "_status", "_steady", "_stepped", "_transceiver", "_wake_ns", "combine", "group_input",
+        "_abandon_ns", "_batch", "_began_ns", "_calm", "_clock", "_computed", "_costs", "_counts",
+        "_decisions", "_failures", "_group", "_held", "_index", "_looked_at", "_meter", "_model",
+        "_moved", "_next_batch", "_odd", "_own_messages", "_pending", "_poll", "_ran_ns",
+        "_receive", "_reuses", "_run", "_sampler", "_seen_ns", "_serving", "_signals", "_status",
+        "_steady", "_transceiver", "_untold", "_waiting", "_wake_ns", "combine", "group_input",
         "rank", "statuses",
     )  # fmt: skip
 
@@ -44,8 +45,11 @@ class LocalWork:
         self.rank = rank
         self._counts = counts
         # Used in every iteration of every rank, so looked up once.
-        self._serving = rank.serving
-        self._next_batch, self._stepped = rank.serving.batch, rank.serving.stepped
+        self._serving = serving = rank.serving
+        self._decisions, self._failures = serving.decisions, serving.failures
+        self._next_batch, self._computed = serving.batch, serving.computed
+        self._held, self._meter = serving.held, serving.meter
+        self._waiting, self._pending = serving.waiting, serving.pending_resource_release
         self._transceiver = rank.transceiver
         self._receive = rank.ports.mailbox.receive
         self._clock, self._model = rank.ports.clock, rank.ports.model
@@ -57,6 +61,10 @@ class LocalWork:
         self._status = RankStatus()
         self.statuses: Sequence[RankStatus] = ()
         self._steady = False
+        self._calm: Plan | None = None
+        """The plan that was made of `statuses`, if it is calm."""
+        self._untold = True
+        """Whether `statuses` may say something that the coordinator has not been told."""
         self._moved = True
         """Whether something may have changed on this rank since `_status` was made. Requests,
         sessions and blocks only change before a call of `_resolve`, or in a step that finished
@@ -93,25 +101,26 @@ class LocalWork:
         self._own_messages = [*self._own_messages, *own] if self._own_messages else own
 
     def lead(self, iteration: int, plan: Plan) -> None:
-        """In virtual time: this rank leads its group's iteration without taking part in it, as it
-        is quiet and has no input."""
+        """In virtual time: lead the group's iteration without taking part, as nothing is new."""
         self.rank.iteration, self.rank.plan = iteration, plan
 
     def takes_sample(self) -> bool:
         """Whether this rank is to write down how it is as the next iteration begins."""
-        return self._clock() >= self._sampler.due_ns
+        clock = self._clock
+        return clock() >= self._sampler.due_ns
 
     # -- observe --------------------------------------------------------------------------------
 
     def observe(self) -> None:
         """Read peers' messages, poll the transport and check what is due. Never waits."""
-        rank, transceiver = self.rank, self._transceiver
+        # A field that can be called is read first: asked for as a method, it would be looked for
+        # among those of the class.
+        rank, transceiver, clock = self.rank, self._transceiver, self._clock
         if rank.leader is None:
             receive = self._receive
             messages: Sequence[Any] = receive()
         else:
             messages, self._own_messages = self._own_messages, ()
-        clock = self._clock
         now_ns = clock()
         if now_ns >= self._sampler.due_ns:
             # Before anything changes: so a line says how it was until now.
@@ -134,7 +143,7 @@ class LocalWork:
             or self._moved
             or now_ns >= self._wake_ns
             or code
-            or self._serving.pending_resource_release
+            or self._pending
             or transceiver.pending_polls
             or transceiver.monitor.reasons
         ):
@@ -180,19 +189,19 @@ class LocalWork:
         """Act on all changes of sessions, requests and blocks, then begin what can begin. Every
         method that changes any of them must end with this call."""
         self._moved = True
-        serving, transceiver = self._serving, self._transceiver
-        book, decisions, failures = transceiver.book, serving.decisions, serving.failures
+        serving, transceiver, failures = self._serving, self._transceiver, self._failures
+        book = transceiver.book
         if book.journal:
-            decisions.resolve(now_ns)
-        if serving.pending_resource_release:
+            self._decisions.resolve(now_ns)
+        if self._pending:
             serving.retry_pending(now_ns)
-        if serving.held.by_request:
-            serving.held.let_in(now_ns)
-        if serving.waiting:
+        if self._held.by_request:
+            self._held.let_in(now_ns)
+        if self._waiting:
             serving.admit(now_ns)
         transceiver.start(now_ns)
         if book.journal:
-            decisions.resolve(now_ns)
+            self._decisions.resolve(now_ns)
         if book.orders:
             self.rank.transfers.deliver()
         if transceiver.monitor.reasons:
@@ -221,12 +230,20 @@ class LocalWork:
         self.group_input = ()  # the plan covers it
 
     def _agree(self, statuses: tuple[RankStatus, ...]) -> Plan:
-        rank = self.rank
-        if self._steady and not self.group_input and statuses == self.statuses:
-            return rank.plan  # the same input as last time, which gave this plan
-        self.statuses = statuses
-        plan = agree(rank.limits, rank.plan, sorted_messages(self.group_input), statuses)
-        self._steady = plan is rank.plan
+        rank, last = self.rank, self.rank.plan
+        if not self.group_input:
+            # As most often: what gave this plan has not changed, or not so that it gives another.
+            before = self.statuses
+            if last is self._calm and not statuses[0].expired and not differ(statuses, before):
+                self.statuses = statuses
+                return last
+            if self._steady and statuses == before:
+                return last
+        self.statuses, self._untold = statuses, True
+        plan = agree(rank.limits, last, sorted_messages(self.group_input), statuses)
+        self._steady = plan is last
+        if not self._steady:
+            self._calm = plan if plan.is_calm() else None
         return plan
 
     def status(self) -> RankStatus:
@@ -304,7 +321,9 @@ class LocalWork:
         plan = rank.plan
         if plan.rank_failure is not None:
             leader.announce_missing(plan.rank_failure)
-        leader.notices.announce(self.statuses, shared=rank.owner.shared)
+        if self._untold:
+            self._untold = False
+            leader.notices.announce(self.statuses, shared=rank.owner.shared)
         if plan.stop is not None:
             leader.announce_stop(plan.stop, self.statuses)
 
@@ -326,7 +345,7 @@ class LocalWork:
     def _waits(self) -> tuple[int, bool]:
         """(how long this rank lets its group wait at most, 0 if not at all; whether it is quiet)"""
         rank = self.rank
-        busy = rank.transceiver.book.in_flight or rank.serving.pending_resource_release
+        busy = self._transceiver.book.in_flight or self._pending
         timing = rank.timing
         limit_ns = timing.busy_wait_ns if busy or rank.responses.kept else timing.idle_wait_ns
         last, quiet = self._status, self.is_quiet()
@@ -374,9 +393,7 @@ class LocalWork:
             # A changed load may let a waiting request in. So may an unchanged one: a request just
             # assigned to this rank may be over already, if its peer has failed.
             return now == last and self._index not in plan.assignments
-        same_work = now.work is last.work and now.votes == last.votes
-        same_stop = now.stop is last.stop and now.closing == last.closing
-        return same_work and same_stop and now.trust is last.trust and now.illness == last.illness
+        return not now.differs(last)
 
     def report(self) -> RankReport:
         """This rank's final report."""

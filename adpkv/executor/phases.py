@@ -141,9 +141,14 @@ class Phases(LocalWork):
                 own_ticks += slope * (steps * (steps - 1) // 2)
         else:
             own_ticks, self._ran_ns = self._ran_ns * self._model.ticks_per_ns, -1
-        clock, stepped = self._clock, self._stepped
-        if stepped(steps, self._began_ns, clock(), own_ticks):
+        clock, computed = self._clock, self._computed
+        now_ns = clock()
+        self._meter.stepped(steps, now_ns - self._began_ns, own_ticks)
+        done = computed(steps)
+        if done:
             self._moved = True
+            for request in done:
+                self._serving.finish(request, now_ns)
 
     # -- when a rank fails, and at the end ------------------------------------------------------
 
@@ -157,7 +162,7 @@ class Phases(LocalWork):
         """
         if shrink_group(self.rank, lost, self.group_input):
             self.group_input = ()
-        self.statuses, self._steady, self._moved = (), False, True
+        self.statuses, self._steady, self._calm, self._moved = (), False, None, True
         if not self.rank.succession.shrinks:
             why = failure_detail(lost.rank, self.rank.instance)
             self.propose(StopReason(lost.exit_code, why))

@@ -75,7 +75,7 @@ def status_of(rank: Rank, abandon_ns: int, group_input: Sequence[LeaderMessage])
         not in_flight or now_ns >= transceiver.drain_deadline_ns,  # drained
         now_ns >= abandon_ns,  # overdue
         leader.expired(now_ns) if leader is not None else (),
-        serving.owner.votes,
+        rank.owner.votes,
         _cached(rank, group_input, blocks) if asked else (),
         failures.trust(now_ns) if failures.pause_ns else _FULL,
         serving.owed(plan.rank_failure.asked) if plan.rank_failure is not None else (),

@@ -46,13 +46,15 @@ class Sampler:
 
     def take(self, rank: Rank, now_ns: int) -> None:
         """Write a line; `now_ns` is the rank's own clock, which may be wrong."""
-        self.due_ns = now_ns + max(FIRST_NS, now_ns // self.parts)
+        share_ns = now_ns // self.parts
+        self.due_ns = now_ns + (share_ns if share_ns > FIRST_NS else FIRST_NS)
         self.last(rank)
 
     def last(self, rank: Rank) -> None:
         """The same outside of the order, as it leaves or as its run is broken off."""
-        if self._write is not None and self._clock is not None:
-            self._write(_sample(rank, self._clock()))
+        write, clock = self._write, self._clock
+        if write is not None and clock is not None:
+            write(_sample(rank, clock()))
 
 
 OFF: Final = Sampler()

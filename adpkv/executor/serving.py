@@ -20,7 +20,6 @@ from adpkv.core.event_lines import WithOutcome
 from adpkv.core.failure_memory import FailureMemory
 from adpkv.core.group_limits import GroupLimits
 from adpkv.core.rank_failure import Attempt
-from adpkv.core.rank_status import NO_LIMIT
 from adpkv.core.request import RequestEvent, RequestState, ServedRequest
 from adpkv.core.session import Session
 from adpkv.core.values import Cause, Outcome, RequestSpec, Response, SenderRef
@@ -97,17 +96,6 @@ class Serving(ABC):
     @abstractmethod
     def batch(self, now_ns: int) -> StepWork:
         """This rank's part of the step that begins now."""
-
-    def stepped(self, count: int, began_ns: int, now_ns: int, own_ticks: int = 0) -> bool:
-        """`count` steps over the last batch were made since `began_ns`, of which this rank's own
-        computing took `own_ticks`. Returns whether requests have finished."""
-        self.meter.stepped(count, now_ns - began_ns, own_ticks)
-        done = self.computed(count)
-        if not done:
-            return False
-        for request in done:
-            self.finish(request, now_ns)
-        return True
 
     @abstractmethod
     def computed(self, count: int) -> Sequence[ServedRequest]:
@@ -328,25 +316,22 @@ class Serving(ABC):
                 self.end(request, RequestEvent.STOP, now_ns, detail)
         self.held.stop(now_ns, detail)
 
+    @abstractmethod
     def load(self) -> tuple[bool, int, int, int]:
-        """(whether it has work, open tokens, open requests, requests being computed); zeros on a
-        rank that does not answer, so that a group counts each request once."""
-        running = self.running()
-        if not self.owner.answers:
-            return running > 0, 0, 0, 0
-        return running > 0, self.open_tokens, self.open_requests, running
+        """(whether the next step computes anything here, open tokens, open requests, requests being
+        computed). The numbers are 0 on a rank that does not answer, so that a group counts each
+        request once."""
 
+    @abstractmethod
     def room(self) -> tuple[int, int, int, tuple[tuple[int, int, int], ...]]:
         """(KV blocks, places in the batch, transfers, transfers by sender) that new requests could
         have now. What those need that are bound to this rank, and wait, is theirs."""
-        return self.free_blocks(), NO_LIMIT, NO_LIMIT, ()
 
     def free_blocks(self) -> int:
         """KV blocks that nothing bound to this rank has or waits for."""
         free = self.pool.available
-        if self.waiting or self.held.by_request:
-            for request in (*self.waiting, *self.held.requests()):
-                free -= self.limits.blocks_of(request.spec)
+        for request in (*self.waiting, *self.held.requests()):
+            free -= self.limits.blocks_of(request.spec)
         return free
 
     def cached(

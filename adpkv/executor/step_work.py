@@ -57,11 +57,12 @@ class WorkMeter:
 
     def counts(self) -> WorkCounts:
         """The counts so far."""
+        own_ns = self.own_ticks // self._ticks_per_ns
         return WorkCounts(
             self.steps,
             self.step_ns,
             self.tokens,
             self.prompt_tokens,
             self.cached_tokens,
-            min(self.own_ticks // self._ticks_per_ns, self.step_ns),
+            own_ns if own_ns < self.step_ns else self.step_ns,
         )

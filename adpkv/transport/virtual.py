@@ -58,6 +58,8 @@ class Network:
         self._latency_ns = max(latency_ns, SOON_NS)
         self._bandwidth = bandwidth_bytes_per_s
         self._timetable = timetable
+        self.now_ns: Callable[[], int] = timetable.clock
+        """The world's time in nanoseconds."""
         self._links: dict[int, Link] = {}
         self.failed: set[int] = set()
         self.awaits_movement: Callable[[int], bool] = lambda rank: True
@@ -88,7 +90,8 @@ class Network:
 
     def begin(self, transfer: Transfer) -> None:
         """A flow joins its sender's link."""
-        sender, now_ns = transfer.sender, self._timetable.clock()
+        clock, sender = self.now_ns, transfer.sender
+        now_ns = clock()
         if transfer.receiver in self.failed:
             # Not at once: the end is input, for which the rank is woken.
             self._timetable.later(now_ns + SOON_NS, sender, self._refused, transfer)
@@ -129,12 +132,9 @@ class Network:
         """When a byte last moved to or from the rank."""
         return self._timetable.clock() if self._flows_of[rank] else self._moved_ns[rank]
 
-    def now_ns(self) -> int:
-        """The world's time in nanoseconds."""
-        return self._timetable.clock()
-
     def _count(self, transfer: Transfer, change: int) -> None:
-        now_ns = self._timetable.clock()
+        clock = self.now_ns
+        now_ns = clock()
         for rank in (transfer.sender, transfer.receiver):
             self._flows_of[rank] += change
             self._moved_ns[rank] = now_ns
@@ -160,7 +160,8 @@ class Network:
         link = self._links[rank]
         if version != link.version:
             return
-        now_ns = self._timetable.clock()
+        clock = self.now_ns
+        now_ns = clock()
         for transfer in link.through(now_ns):
             self._count(transfer, -1)
             self._timetable.later(now_ns + self._latency_ns, rank, self._landed, transfer)
@@ -239,7 +240,7 @@ class VirtualTransport:
         reading: Callable[[int], int] = int,
     ) -> None:
         self._reading = reading
-        self._network = network
+        self._network, self._now_ns = network, network.now_ns
         self._rank = rank
         self._memory = memory
         self.inbox_age = inbox_age
@@ -277,7 +278,8 @@ class VirtualTransport:
             return _NOTHING
         ended, self._ended = self._ended, []
         if self.inbox_age is not None:
-            self.inbox_age.taken(self._network.now_ns())
+            clock = self._now_ns
+            self.inbox_age.taken(clock())
         return ended
 
     def ready(self) -> bool:
@@ -312,5 +314,6 @@ class VirtualTransport:
     def note(self, end: TransportEnd) -> None:
         """Keep an end for this rank's next poll."""
         if self.inbox_age is not None and not self._ended:
-            self.inbox_age.came(self._network.now_ns(), end.session[0])
+            clock = self._now_ns
+            self.inbox_age.came(clock(), end.session[0])
         self._ended.append(end)

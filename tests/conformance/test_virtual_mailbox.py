@@ -33,12 +33,12 @@ class Mesh:
 
     def step(self) -> None:
         assert len(self._queue), "nothing is on its way any more"
-        self._queue.step()
+        self._queue.run()
 
     def meet(self) -> None:
         """Nobody is elsewhere; what is on its way arrives meanwhile."""
         while len(self._queue):
-            self._queue.step()
+            self._queue.run()
 
 
 @pytest.mark.parametrize("ranks", [1, 4])

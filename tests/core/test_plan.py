@@ -6,12 +6,16 @@ import copy
 import dataclasses
 import itertools
 from collections.abc import Iterable
+from typing import Any
 
 import pytest
 from core_parts import spec
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
+from adpkv.core.failure_memory import Trust
+from adpkv.core.illness import Illness
 from adpkv.core.ownership import Vote
 from adpkv.core.plan import (
     FIRST_PLAN,
@@ -22,6 +26,7 @@ from adpkv.core.plan import (
     Refusal,
     agree,
 )
+from adpkv.core.rank_status import differ
 from adpkv.core.router import replicate
 from adpkv.core.stop import StopReason
 from adpkv.core.topology import Kind
@@ -56,6 +61,33 @@ def step(
     return agree(limits or group(len(said)), previous, group_input, said)
 
 
+STATUSES = st.builds(
+    RankStatus,
+    work=st.booleans(),
+    able=st.booleans(),
+    tokens=st.integers(0, 50),
+    requests=st.integers(0, 4),
+    in_transfer=st.integers(0, 2),
+    stop=st.none() | st.builds(StopReason, st.sampled_from([0, 75, 130])),
+    drained=st.booleans(),
+    overdue=st.booleans(),
+    expired=st.lists(st.tuples(st.integers(0, 6), st.just(0)), max_size=2).map(tuple),
+)
+SPECS = st.builds(
+    spec,
+    st.integers(0, 6),
+    prompt=st.integers(1, 200),
+    wanted=st.one_of(st.none(), st.integers(0, 3)),
+)
+GROUP_INPUTS = st.none() | st.builds(
+    GroupInput,
+    admitted=st.lists(SPECS, max_size=4, unique_by=lambda s: s.request_id).map(tuple),
+    cancelled=st.lists(st.integers(0, 6), max_size=2).map(tuple),
+    stop=st.none() | st.builds(StopReason, st.sampled_from([0, 75])),
+    released=st.booleans(),
+)
+
+
 def ids(specs: Iterable[RequestSpec]) -> list[int]:
     return [one.request_id for one in specs]
 
@@ -85,6 +117,43 @@ def test_nothing_new_is_the_same_plan() -> None:
     running = step(BUSY, IDLE)
     assert step(BUSY, IDLE, previous=running) is running
     assert step(IDLE, BUSY, previous=running) is running, "who has the work decides nothing"
+
+
+@given(st.lists(st.lists(STATUSES, min_size=3, max_size=3), min_size=2, max_size=2), GROUP_INPUTS)
+def test_a_calm_plan_stays_as_long_as_no_status_differs(
+    said: list[list[RankStatus]], group_input: GroupInput | None
+) -> None:
+    first, others = said
+    for plan in (FIRST_PLAN, step(*first, group_input=group_input)):
+        of = step(*first, previous=plan)
+        if not of.is_calm():
+            continue
+        loads = [
+            replace(one, tokens=2, requests=1, blocks=3, in_transfer=1, drained=False, expired=())
+            for one in first
+        ]
+        assert not differ(loads, first)
+        assert step(*loads, previous=of) is of
+        if not differ(others, first) and not others[0].expired:
+            assert step(*others, previous=of) is of
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"work": True},
+        {"able": False},
+        {"stop": StopReason(75)},
+        {"votes": (Vote(1),)},
+        {"trust": Trust.PROBE},
+        {"illness": Illness(StopReason(70))},
+        {"closing": StopReason(143)},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_what_a_plan_or_the_coordinator_depends_on_differs(change: dict[str, Any]) -> None:
+    assert differ([IDLE, replace(IDLE, **change)], [IDLE, IDLE])
+    assert not differ([IDLE, replace(IDLE, **change)], [IDLE, replace(IDLE, **change)])
 
 
 def test_what_was_agreed_once_is_not_agreed_again() -> None:
@@ -336,32 +405,6 @@ def test_a_release_is_remembered() -> None:
 
 
 # -- pure --------------------------------------------------------------------------------------
-
-STATUSES = st.builds(
-    RankStatus,
-    work=st.booleans(),
-    able=st.booleans(),
-    tokens=st.integers(0, 50),
-    requests=st.integers(0, 4),
-    in_transfer=st.integers(0, 2),
-    stop=st.none() | st.builds(StopReason, st.sampled_from([0, 75, 130])),
-    drained=st.booleans(),
-    overdue=st.booleans(),
-    expired=st.lists(st.tuples(st.integers(0, 6), st.just(0)), max_size=2).map(tuple),
-)
-SPECS = st.builds(
-    spec,
-    st.integers(0, 6),
-    prompt=st.integers(1, 200),
-    wanted=st.one_of(st.none(), st.integers(0, 3)),
-)
-GROUP_INPUTS = st.none() | st.builds(
-    GroupInput,
-    admitted=st.lists(SPECS, max_size=4, unique_by=lambda s: s.request_id).map(tuple),
-    cancelled=st.lists(st.integers(0, 6), max_size=2).map(tuple),
-    stop=st.none() | st.builds(StopReason, st.sampled_from([0, 75])),
-    released=st.booleans(),
-)
 
 
 @given(st.lists(st.tuples(GROUP_INPUTS, st.lists(STATUSES, min_size=4, max_size=4)), max_size=6))

@@ -40,6 +40,7 @@ __all__ = [
     "landed",
     "outcomes",
     "spec",
+    "stepped",
 ]
 
 BLOCK_TOKENS, POOL = 4, 17
@@ -202,3 +203,9 @@ def outcomes(serving: Serving) -> list[tuple[int, Outcome]]:
 
 def free(serving: Serving) -> int:
     return serving.pool.counts().free
+
+
+def stepped(serving: Serving, count: int, now_ns: int) -> None:
+    """`count` steps over the last batch are made."""
+    for request in serving.computed(count):
+        serving.finish(request, now_ns)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from executor_parts import Notes, begun, finished, generation, landed, outcomes, spec
+from executor_parts import Notes, begun, finished, generation, landed, outcomes, spec, stepped
 
 from adpkv.core.request import ServedRequest
 from adpkv.core.session import Event, Order, State
@@ -28,7 +28,7 @@ def served(serving: GenerationServing, number: int, prompt: int, *hashes: int) -
     assert request.lease is not None
     blocks = list(request.lease.blocks)
     serving.batch(0)
-    serving.stepped(2, 0, 9)
+    stepped(serving, 2, 9)
     assert outcomes(serving) == [(number, Outcome.COMPLETED)]
     return blocks[: -(-prompt // 4)]
 
@@ -47,7 +47,7 @@ def test_the_missing_blocks_alone_are_exposed() -> None:
     assert (counts.active, counts.in_transfer) == (1 + 3, 2), "the dummy's, and what is pinned"
     landed(serving, 2)
     serving.batch(0)
-    serving.stepped(2, 0, 9)
+    stepped(serving, 2, 9)
     assert (outcomes(serving), notes.violations) == ([(2, Outcome.COMPLETED)], [])
     assert serving.pool.available == serving.pool.total - 1
 

@@ -13,6 +13,7 @@ from executor_parts import (
     landed,
     outcomes,
     spec,
+    stepped,
 )
 
 from adpkv.core.request import RequestState
@@ -34,7 +35,7 @@ def test_received_then_decoded_then_answered() -> None:
     assert serving.has_work()
     batch, most, *_ = serving.batch(0)
     assert (batch.sequences, batch.context_tokens, most) == (1, 11, 2)
-    serving.stepped(2, 0, 9)
+    stepped(serving, 2, 9)
     assert outcomes(serving) == [(1, Outcome.COMPLETED)]
     assert (free(serving), serving.requests, notes.violations) == (blocks, {}, [])
     assert (serving.open_tokens, serving.open_requests) == (0, 0)
@@ -99,7 +100,7 @@ def test_kv_overwritten_while_it_is_decoded_is_seen_at_the_end(looks: bool) -> N
     lease = serving.requests[1].lease
     assert lease is not None
     serving.memory.land(-1, lease.blocks[:1], whole=False)  # type: ignore[attr-defined]
-    serving.stepped(3, 0, 9)
+    stepped(serving, 3, 9)
     assert outcomes(serving) == [(1, Outcome.COMPLETED)]
     kinds = [violation.kind for violation in notes.violations]
     assert kinds == ["write_after_free", "wrong_kv"][: 2 if looks else 1]
@@ -112,7 +113,7 @@ def test_leases_lead_to_requests_also_when_they_are_released() -> None:
     begun(serving, 1, 2)
     first, second = (serving.requests[i].lease.number for i in (1, 2))  # type: ignore[union-attr]
     landed(serving, 1)
-    serving.stepped(3, 0, 9)
+    stepped(serving, 3, 9)
     assert 1 not in serving.requests
     assert serving.holders((first, second)) == (1, 2)
     assert serving.holders((second, 77, -1)) == (2,)
@@ -177,7 +178,7 @@ def test_prefilled_handed_over_sent() -> None:
     serving.admit(0)
     for now_ns in (1, 2):
         serving.batch(0)
-        serving.stepped(1, 0, now_ns)
+        stepped(serving, 1, now_ns)
     response = serving.responses.take()[0]
     assert response.outcome is Outcome.PREFILLED
     assert response.sender is not None
@@ -196,7 +197,7 @@ def test_a_cached_prefix_is_not_computed_again_but_for_the_last_token() -> None:
         serving.assign(spec(request_id, prompt=8, output=1, hashes=(50, 51)), 0)
         serving.admit(0)
         tokens = serving.batch(0)[0].prefill_tokens
-        serving.stepped(1, 0, 1)
+        stepped(serving, 1, 1)
         assert tokens == (8 if request_id == 1 else 4)
     assert outcomes(serving) == [(1, Outcome.COMPLETED), (2, Outcome.COMPLETED)]
 
@@ -207,7 +208,7 @@ def test_one_token_only_is_complete_with_its_prefill() -> None:
     serving.assign(spec(1, output=1), 0)
     serving.admit(0)
     serving.batch(0)
-    serving.stepped(1, 0, 1)
+    stepped(serving, 1, 1)
     assert outcomes(serving) == [(1, Outcome.COMPLETED)]
     assert (free(serving), serving.transceiver.book.sessions) == (blocks, {})
 
@@ -240,7 +241,7 @@ def test_a_cancel_after_the_hand_over_says_nothing_more() -> None:
     serving.assign(spec(1), 0)
     serving.admit(0)
     serving.batch(0)
-    serving.stepped(1, 0, 1)
+    stepped(serving, 1, 1)
     serving.responses.take()
     serving.cancel(1, 2)
     serving.decisions.resolve(2)
@@ -277,7 +278,7 @@ def test_a_shared_block_is_owned_once() -> None:
         serving.assign(spec(request_id, hashes=(50, 51)), 0)
         serving.admit(0)
         serving.batch(0)
-        serving.stepped(1, 0, 1)
+        stepped(serving, 1, 1)
     serving.leases.free_dummy()
     counts = block_counts(serving)
     assert (counts.active, counts.leaked) == (4, 0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from executor_parts import Post, context, generation, spec
+from executor_parts import Post, context, generation, spec, stepped
 
 from adpkv.core.rules import Rules
 from adpkv.core.session import State
@@ -109,7 +109,7 @@ def receiving() -> Rig:
 def sending() -> Rig:
     rig = Rig(context())
     rig.serving.batch(0)
-    rig.serving.stepped(1, 0, 0)
+    stepped(rig.serving, 1, 0)
     return rig
 
 

@@ -73,7 +73,7 @@ def test_simultaneous_events_change_places_but_not_those_of_a_link_with_others()
     queue.add(5, GROUP_WAKE, 0, 1, done.append, "group")
     queue.add(5, LINK, 0, 1, done.append, "link")
     for _ in range(4):
-        queue.step()
+        queue.run()
     assert [str(one) for one in done] == [
         "link",
         "group",
@@ -97,5 +97,5 @@ def test_what_is_sent_on_one_link_stays_in_order_whatever_is_drawn() -> None:
             queue.add(9, LINK, owner, number, lambda what: seen[what[0]].append(what[1]),
                       (owner, number))  # fmt: skip
     while len(queue):
-        queue.step()
+        queue.run()
     assert all(numbers == list(range(40)) for numbers in seen.values())

@@ -26,13 +26,13 @@ class Concern:
         """Whether each member says what it knows of the input of the iteration that begins."""
         if not self._says_cached.get(group.instance.kind):
             return False
-        at = group.current[0]
+        at = group.offers.current[0]
         return at is not None and (0 in group.awake or at.quiet_status is None)
 
     def whom(self, group: VirtualGroup, plan: Plan) -> Collection[int] | None:
         """The places in the instance of those that a new plan concerns; None: all."""
         whom = plan.concerned()
-        if plan.forward is not (type(group.current[0]) is Step):
+        if plan.forward is not (type(group.offers.current[0]) is Step):
             return None  # from steps to waits or back: this concerns all members
         before = group.plan
         if group.instance.kind in self._says_cached and (

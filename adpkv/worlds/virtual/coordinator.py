@@ -6,7 +6,7 @@ It takes no time. It wakes for messages and for its own deadlines, and sends not
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from adpkv.core.ids import COORDINATOR, NEVER
@@ -27,6 +27,8 @@ class VirtualHost:
         self._box = post.box(COORDINATOR)
         self._program: Coroutine[Receive, Any, None] | None = program
         self._until_ns = NEVER
+        self._due: Callable[[int], None] = self._is_due
+        """Made once: a method is a new object whenever it is asked for."""
         self._version = 0
         """Counts the planned wake-ups: older ones in the event queue are void."""
 
@@ -58,7 +60,7 @@ class VirtualHost:
         self._version += 1
         self._queue.add(at_ns, COORDINATOR_WAKE, 0, self._version, self._due, self._version)
 
-    def _due(self, version: int) -> None:
+    def _is_due(self, version: int) -> None:
         if version == self._version:
             self._resume(self._box.receive())
 
@@ -70,5 +72,6 @@ class VirtualHost:
         except StopIteration:
             self._program = None
             return
-        if receive.until_ns < NEVER:
-            self._plan(max(receive.until_ns, self._queue.now))
+        until_ns, now_ns = receive.until_ns, self._queue.now
+        if until_ns < NEVER:
+            self._plan(until_ns if until_ns > now_ns else now_ns)

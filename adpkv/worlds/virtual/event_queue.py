@@ -49,13 +49,14 @@ class EventQueue:
     """A heap of (time, kind, owner, number) with the action to perform. `now` is the world's
     clock."""
 
-    __slots__ = ("_heap", "now", "outside")
+    __slots__ = ("_halted", "_heap", "now", "outside")
 
     def __init__(self) -> None:
         self.now = 0
         self.outside = 0
         """Entries that are not a group's own wake-up: while there are none, nothing can arrive."""
         self._heap: list[Entry] = []
+        self._halted = False
 
     def __len__(self) -> int:
         return len(self._heap)
@@ -78,24 +79,33 @@ class EventQueue:
             self.outside += 1
         heappush(self._heap, (at_ns, kind, owner, number, action, what))
 
-    def step(self) -> None:
-        """Advance the time to the next event, and perform it.
+    def run(self, most: int = 1) -> int:
+        """Advance the time to the next event, and perform it; and then the next, at most so many,
+        until nothing can arrive any more or the queue is halted. Returns how many.
 
         Raises:
-            EndOfTimeError: it is later than the longest run allows.
+            EndOfTimeError: one is later than the longest run allows.
         """
-        heap = self._heap
-        at_ns, kind, _, _, action, what = heappop(heap) if heap else self._next()
-        if at_ns > LAST_NS:
-            raise EndOfTimeError(
-                f"nothing is left to do before {LAST_NS / 1e9 / 3600:g} h of virtual time, which"
-                f" is the longest run (now {self.now / 1e9:.6f} s): costs, times or limits are too"
-                " long"
-            )
-        self.now = at_ns
-        if kind % KINDS != GROUP_WAKE:
-            self.outside -= 1
-        action(what)
+        heap, made = self._heap, 0
+        while True:
+            at_ns, kind, _, _, action, what = heappop(heap) if heap else self._next()
+            if at_ns > LAST_NS:
+                raise EndOfTimeError(
+                    f"nothing is left to do before {LAST_NS / 1e9 / 3600:g} h of virtual time,"
+                    f" which is the longest run (now {self.now / 1e9:.6f} s): costs, times or"
+                    " limits are too long"
+                )
+            self.now = at_ns
+            if kind % KINDS != GROUP_WAKE:
+                self.outside -= 1
+            made += 1
+            action(what)
+            if made == most or not self.outside or self._halted:
+                return made
+
+    def halt(self) -> None:
+        """The run is over: perform no more events than the present one."""
+        self._halted = True
 
     def _next(self) -> Entry:
         """Remove and return the next event, where it is not in the heap of this class."""

@@ -79,9 +79,10 @@ class Iteration:
             one.group_input = told
             one.observe()
             said[index] = one.fresh_status()
-        plan = leader.combine(tuple(said))
+        combine, concerned = leader.combine, self._whom
+        plan = combine(tuple(said))
         if len(taking_part) < len(phases):
-            whom = self._whom(group, plan)
+            whom = concerned(group, plan)
             if whom is None or whom:
                 taking_part = self._join(group, whom, taking_part, told)
         staged: list[Sequence[Response]] = []
@@ -100,11 +101,10 @@ class Iteration:
         if plan.leave:
             group.leave()
             return None
-        operations: list[Any]
-        if plan.forward:
-            operations = [phases[index].next_step() for index in taking_part]
-        else:
-            operations = [phases[index].next_wait() for index in taking_part]
+        operations: list[Any] = []
+        for index in taking_part:
+            one = phases[index]
+            operations.append(one.next_step() if plan.forward else one.next_wait())
         group.await_next(taking_part, operations)
         if staged and taking_part[0] != 0:
             offers.put_off(0, leader.until_ns())

@@ -23,11 +23,11 @@ class VirtualMailbox:
     """The mailbox of one rank, or of the coordinator. `inbox_age`, where set, watches how long
     messages lie unread."""
 
-    __slots__ = ("_arrived", "_owner", "_post", "inbox_age")
+    __slots__ = ("_arrived", "_owner", "_post", "_queue", "inbox_age")
 
     def __init__(self, owner: int, post: Post) -> None:
         self._owner = owner
-        self._post = post
+        self._post, self._queue = post, post.queue
         self.inbox_age: InboxAge | None = None
         self._arrived: list[Message] = []
 
@@ -41,7 +41,7 @@ class VirtualMailbox:
             return _EMPTY
         arrived, self._arrived = self._arrived, []
         if self.inbox_age is not None:
-            self.inbox_age.taken(self._post.now)
+            self.inbox_age.taken(self._queue.now)
         return arrived
 
     def ready(self) -> bool:
@@ -51,7 +51,7 @@ class VirtualMailbox:
     def put(self, message: Message) -> None:
         """Deliver a message."""
         if not self._arrived and self.inbox_age is not None:
-            self.inbox_age.came(self._post.now, getattr(message, "request_id", -1))
+            self.inbox_age.came(self._queue.now, getattr(message, "request_id", -1))
         self._arrived.append(message)
 
 
@@ -65,17 +65,14 @@ class Post:
         self._latency = latency_ns if callable(latency_ns) else None
         self._is_plain = type(queue) is EventQueue and self._latency is None
         """Whether each message takes `latency_ns`: nobody draws it or chooses another."""
-        self._queue = queue
+        self.queue = queue
         self._on_arrival = on_arrival
         self._boxes: dict[int, VirtualMailbox] = {}
         self._sent: dict[int, int] = {}
         self._last: dict[tuple[int, int], int] = {}
         """(sender, receiver) -> when the last message arrives, where latencies differ."""
-
-    @property
-    def now(self) -> int:
-        """The world's clock."""
-        return self._queue.now
+        self._deliver: Callable[[tuple[int, Message]], None] = self._delivered
+        """Made once: a method is a new object whenever it is asked for."""
 
     def box(self, owner: int) -> VirtualMailbox:
         """The mailbox of a rank, or of the coordinator."""
@@ -87,7 +84,7 @@ class Post:
         owner = sender - COORDINATOR
         number = self._sent.get(owner, 0)
         self._sent[owner] = number + 1
-        queue = self._queue
+        queue = self.queue
         if self._is_plain:
             at_ns = queue.now + self._latency_ns
         elif self._latency is None:
@@ -99,7 +96,8 @@ class Post:
             at_ns = self._last[sender, to] = max(at_ns, self._last.get((sender, to), 0))
         queue.add(at_ns, MESSAGES, owner, number, self._deliver, (to, message))
 
-    def _deliver(self, what: tuple[int, Message]) -> None:
+    def _delivered(self, what: tuple[int, Message]) -> None:
         to, message = what
         self._boxes[to].put(message)
-        self._on_arrival(to)
+        on_arrival = self._on_arrival
+        on_arrival(to)

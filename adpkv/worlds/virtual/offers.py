@@ -59,7 +59,8 @@ class Offers:
         if restless:
             restless.difference_update(there)
         steps = type(operations[0]) is Step
-        for index, at in zip(there, operations, strict=True):
+        for place, index in enumerate(there):
+            at = operations[place]
             current[index] = at
             came[index] = made
             until[index] = at.until_ns
@@ -133,11 +134,11 @@ class Offers:
 
     def lines(self) -> list[Line]:
         """What each member's next steps cost, as lines (base, slope) in ticks."""
-        made = self.made
-        return [
-            (base + made * slope if slope else base, slope)
-            for base, slope in zip(self._bases, self._slopes, strict=True)
-        ]
+        made, bases, found = self.made, self._bases, []
+        for place, slope in enumerate(self._slopes):
+            base = bases[place]
+            found.append((base + made * slope if slope else base, slope))
+        return found
 
     def due(self, now_ns: int) -> set[int]:
         """The members that are not quiet, have something due, or have made their last step."""

@@ -23,9 +23,14 @@ Segment = tuple[int, int, int, int]
 
 def envelope(lines: Sequence[Line], most: int) -> list[Segment]:
     """The upper envelope of `lines` over the steps 0 .. most - 1. O(lines x segments)."""
+    return raised_envelope(lines, most, 0)
+
+
+def raised_envelope(lines: Sequence[Line], most: int, more: int) -> list[Segment]:
+    """The same, where each step takes so much more."""
     base, slope = max(lines)
     if most == 1:
-        return [(0, 1, base, slope)]
+        return [(0, 1, base + more, slope)]
     found: list[Segment] = []
     at = 0
     while True:
@@ -43,7 +48,7 @@ def envelope(lines: Sequence[Line], most: int) -> list[Segment]:
                     > (following[0] + cross * following[1], following[1])
                 ):
                     end, following = cross, (other_base, other_slope)
-        found.append((at, end - at, base + at * slope, slope))
+        found.append((at, end - at, base + at * slope + more, slope))
         if end >= most:
             return found
         at = end
@@ -102,10 +107,7 @@ class StepStretch:
         """The last answer of `end`."""
         # Half a nanosecond more, so that rounding becomes a floor.
         more = overhead_ns * ticks_per_ns + ticks_per_ns // 2
-        self._segments = [
-            (first, steps, base + more, slope)
-            for first, steps, base, slope in envelope(lines, most)
-        ]
+        self._segments = raised_envelope(lines, most, more)
 
     def end(self, until_ns: int) -> tuple[int, int]:
         """(steps, time in ns) of the first step boundary at or after `until_ns`, or of the last
@@ -142,11 +144,12 @@ class StepStretch:
     def rows(self, made: int) -> list[tuple[int, int, int]]:
         """The first `made` steps as rows of (steps, base, slope), in ticks: the k-th step of a row
         takes (base + k * slope) // ticks nanoseconds, small collectives included."""
-        return [
-            (min(steps, made - first), base, slope)
-            for first, steps, base, slope in self._segments
-            if first < made
-        ]
+        found = []
+        for first, steps, base, slope in self._segments:
+            if first >= made:
+                break
+            found.append((steps if first + steps < made else made - first, base, slope))
+        return found
 
     def _sum_ns(self, steps: int, base: int, slope: int) -> int:
         if self.ticks == 1:

@@ -24,4 +24,5 @@ class Timetable:
     def later(self, at_ns: int, owner: int, action: Callable[[Any], None], what: Any) -> None:
         """Call `action(what)` at the world's time `at_ns`; `owner` is the rank whose link it is."""
         number = self._numbers[owner] = self._numbers.get(owner, 0) + 1
-        self._add(at_ns, LINK, owner, number, action, what)
+        add = self._add
+        add(at_ns, LINK, owner, number, action, what)

@@ -9,7 +9,6 @@ arrives between two iterations.
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from itertools import repeat
 from typing import Any, Final
 
 from adpkv.core.ids import COORDINATOR, NEVER
@@ -94,6 +93,8 @@ class VirtualWorld:
         self._host: VirtualHost | None = None
         self._results: list[Any] = [None] * topology.ranks
         self._left = 0
+        self._wake: Callable[[tuple[VirtualGroup, int]], None] = self._woken
+        """Made once: a method is a new object whenever it is asked for."""
         self._paused_groups = PausedGroups(
             self.queue,
             hang_ns,
@@ -187,15 +188,13 @@ class VirtualWorld:
             self._host.start()
         for group in self.groups:
             self._go_on(group)
-        queue, ranks = self.queue, self.topology.ranks
+        queue, ranks, unwatched = self.queue, self.topology.ranks, watch_every
         while self._left < ranks:
-            for _ in repeat(None, watch_every):
-                if not queue.outside and self._is_stuck():
-                    raise self._deadlock("no rank can go on")
-                queue.step()
-                if self._left >= ranks:
-                    break
-            else:
+            if not queue.outside and self._is_stuck():
+                raise self._deadlock("no rank can go on")
+            unwatched -= queue.run(unwatched)
+            if not unwatched and self._left < ranks:
+                unwatched = watch_every
                 if watch is not None:
                     watch()
 
@@ -268,7 +267,7 @@ class VirtualWorld:
                     resume(result)
                 except StopIteration as end:
                     self._results[group.members[index]] = end.value
-                    self._left += 1
+                    self._leaves()
                 else:
                     raise CollectiveMismatchError(
                         f"rank {group.members[index]} goes on after the job's last collective",
@@ -311,7 +310,7 @@ class VirtualWorld:
             index = group.instance.index
             self.queue.add(wake_ns, GROUP_WAKE, index, version, self._wake, (group, version))
 
-    def _wake(self, what: tuple[VirtualGroup, int]) -> None:
+    def _woken(self, what: tuple[VirtualGroup, int]) -> None:
         group, version = what
         course = group.course
         if version != course.version:
@@ -364,7 +363,7 @@ class VirtualWorld:
     def _failure_noticed(self, rank: int, last: Place) -> None:
         """A failure is noticed. Where a whole instance has failed, its host tells the
         coordinator."""
-        self._left += 1
+        self._leaves()
         if self.handle_peer_failure is not None:
             self.handle_peer_failure(rank)
         if self._host is not None and rank == HOST:
@@ -376,6 +375,12 @@ class VirtualWorld:
             self.post.carry(HOST, COORDINATOR, instance_failed(rank, group.instance))
         group.await_the_world([])
         self._complete_last_collective(group)
+
+    def _leaves(self) -> None:
+        """A rank has left, or has failed."""
+        self._left += 1
+        if self._left == self.topology.ranks:
+            self.queue.halt()
 
     def interrupt(self) -> None:
         """End every group's stretch, because of an event outside the simulation: a signal."""

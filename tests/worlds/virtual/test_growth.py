@@ -8,6 +8,7 @@ from __future__ import annotations
 import gc
 import sys
 from collections.abc import Callable
+from functools import partial
 from types import FrameType
 from typing import Any
 
@@ -15,6 +16,8 @@ import pytest
 
 from adpkv.bench.scale import _experiment
 from adpkv.config import Experiment, parse
+from adpkv.executor.phases import Phases
+from adpkv.worlds.assemble import build_rank
 from adpkv.worlds.virtual.run import Simulation
 from tests.worlds.virtual.experiments import experiment, replicated, staged
 
@@ -121,17 +124,15 @@ def test_the_count_sees_work_that_grows_with_the_group() -> None:
     """The detector: each rank looks at each other one in every iteration."""
     job = Simulation(_experiment(64, 5), jump=False)
     plain = _calls(job.run)
-    job = Simulation(_experiment(64, 5), jump=False)
-    for program in job.programs:
-        phases = program.phases
-        observe, others = phases.observe, [one.phases.rank.serving for one in job.programs]
 
-        def nosy(observe: Any = observe, others: Any = others) -> None:
-            for other in others:
-                other.running()
-            observe()
+    class Nosy(Phases):
+        def observe(self) -> None:
+            for other in job.programs:
+                other.phases.rank.serving.running()
+            super().observe()
 
-        phases.observe = nosy  # type: ignore[method-assign]
+    assemble = partial(build_rank, phases=Nosy)
+    job = Simulation(_experiment(64, 5), jump=False, assemble=assemble)
     assert _calls(job.run) > 1.5 * plain
 
 

@@ -98,7 +98,8 @@ def test_whose_phases_are_known() -> None:
     job = Simulation(run(experiment(1)).job.experiment)
     program = job.programs[0]
     assert known_phases(program) is program.phases
-    assert known_phases(run(experiment(1), assemble=EAGER).job.programs[0]) is not None
+    eager = run(experiment(1), assemble=EAGER).job.programs[0]
+    assert known_phases(eager) is not None
     awaiting = run(experiment(1), assemble=partial(build_rank, phases=AwaitingPhases)).job
     assert known_phases(awaiting.programs[0]) is None, "a class of its own may await anything"
     leaving = run(experiment(1), assemble=partial(build_rank, phases=PausesAsItLeaves)).job
@@ -106,8 +107,8 @@ def test_whose_phases_are_known() -> None:
     program.run = program.run
     assert known_phases(program) is None, "so may a program"
     del program.run
-    program.phases.flush = lambda: None  # type: ignore[method-assign, assignment]
-    assert known_phases(program) is None, "so may an object"
+    eager.phases.flush = lambda: None  # type: ignore[method-assign, assignment]
+    assert known_phases(eager) is None, "so may an object"
     assert known_phases(object()) is None, "a fault of the process is around its program"
 
 
