@@ -134,7 +134,7 @@ $(TORCH): pyproject.toml launch/make_venv.sh
 	touch $@
 
 # Not editable: a compiled adpkv is a copy, and is made anew when its sources are newer.
-$(FAST): pyproject.toml launch/make_venv.sh $(wildcard launch/*.py) launch/mypyc.ini launch/inline_cache.h $(shell find adpkv configs -name '*.py' -o -name '*.[ch]' -o -name '*.yaml')
+$(FAST): pyproject.toml launch/make_venv.sh $(wildcard launch/*.py launch/*.h) launch/mypyc.ini $(shell find adpkv configs -name '*.py' -o -name '*.[ch]' -o -name '*.yaml')
 	sh launch/make_venv.sh $(PYTHON) .venv-fast
 	rm -f .venv-fast/build.log
 	ADPKV_COMPILE=1 .venv-fast/bin/python -m pip install --quiet --disable-pip-version-check \

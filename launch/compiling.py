@@ -60,6 +60,7 @@ TRAINING_S = 600
 CRASHES = (signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGSEGV)
 
 INLINE_CACHE = Path(__file__).with_name("inline_cache.h")
+BOXES = Path(__file__).with_name("boxes.h")
 GLOBAL = re.compile(
     r"((cpy_r_r\d+) = CPyStatic_\w+___globals;\n"
     r" +(cpy_r_r\d+) = CPyStatics\[\d+\];[^\n]*\n"
@@ -188,7 +189,8 @@ def _remember(files: list[Path]) -> None:
 
 def remembering(text: str) -> str:
     """What mypyc has made, with what it looks up by name remembered (`inline_cache.h`)."""
-    text = text.replace("#include <CPy.h>\n", f'#include <CPy.h>\n#include "{INLINE_CACHE.name}"\n')
+    ours = "".join([f'#include "{header.name}"\n' for header in (INLINE_CACHE, BOXES)])
+    text = text.replace("#include <CPy.h>\n", f"#include <CPy.h>\n{ours}")
     return GLOBAL.sub(r"\1ADPKV_GLOBAL(\2, ", text)
 
 

@@ -12,6 +12,7 @@ stored block by block, so neighbours in the pool are neighbours in memory.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from adpkv.core.values import RequestSpec
 
@@ -69,7 +70,7 @@ def _is_run(blocks: Sequence[int]) -> bool:
     return tuple(blocks) == tuple(range(blocks[0], blocks[0] + count))
 
 
-_BLOCKS_PER_REQUEST = 1 << 20
+_BLOCKS_PER_REQUEST: Final = 1 << 20
 
 
 def blocks_for(tokens: int, block_tokens: int) -> int:

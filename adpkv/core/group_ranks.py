@@ -9,7 +9,7 @@ requests. Blocks that it shares with others count as theirs, so this holds whoev
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from adpkv.core.content import prompt_blocks
 from adpkv.core.overtaking import Overtaking, Passed
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Cached", "GroupRanks"]
 
-_NOW = 1 << 60
+_NOW: Final = 1 << 60
 """Later than any iteration: the turn of the first assignment of this plan."""
 
-_ANY = -_NOW
+_ANY: Final = -_NOW
 """Fewer blocks than any rank has."""
 
 Cached = Mapping[Attempt, tuple[int, int]]

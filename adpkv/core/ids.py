@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NewType
+from typing import Final, NewType
 
 __all__ = ["COORDINATOR", "LAST_NS", "NEVER", "SOON_NS", "Rank", "RequestId", "SessionId"]
 
@@ -16,16 +16,17 @@ SessionId = tuple[RequestId, int]
 """(request, attempt). With the attempt, a late message about an earlier attempt of the same request
 is recognised (sgl-project/sglang #35049)."""
 
-COORDINATOR = Rank(-1)
+COORDINATOR: Final = Rank(-1)
 """The coordinator's address in a mailbox: the coordinator is a program of its own, not a rank."""
 
-NEVER = 1 << 62
-"""A time that is never reached (146 years in nanoseconds), so that deadlines are plain integers."""
+NEVER: Final = (1 << 62) - 1
+"""A time that is never reached (146 years in nanoseconds), so that deadlines are plain integers. It
+is the largest that compiled code has without an object."""
 
-SOON_NS = 1
+SOON_NS: Final = 1
 """The shortest duration. An effect of what a rank does is put this much later, so that the order in
 which ranks act at one instant of virtual time makes no difference."""
 
-LAST_NS = 10 * 365 * 24 * 3600 * 1_000_000_000
+LAST_NS: Final = 10 * 365 * 24 * 3600 * 1_000_000_000
 """The largest time and duration: ten years. No run is longer. Now plus a dozen of the longest
 durations is still less than `NEVER`."""

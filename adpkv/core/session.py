@@ -9,6 +9,7 @@ what becomes of the blocks (`blocks`).
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Final
 
 import msgspec
 
@@ -324,7 +325,7 @@ TABLES: dict[Role, Table] = {Role.RECEIVER: RECEIVER, Role.SENDER: SENDER}
 _FIRST = {Role.RECEIVER: State.WAITING, Role.SENDER: State.PREPARED}
 """In which state a session begins."""
 
-STORY_LINES = 32
+STORY_LINES: Final = 32
 """How many of its last transitions a session's story keeps."""
 
 

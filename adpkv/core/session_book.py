@@ -26,7 +26,7 @@ from adpkv.heaps import heappop, heappush
 
 __all__ = ["ASKS", "Quarantine", "SessionBook"]
 
-ASKS = 4
+ASKS: Final = 4
 """How often a receiver repeats the cancel of a quarantined session within one progress deadline.
 Messages can be lost, and one lost message must not hold blocks for ever, nor make a rank unhealthy
 (contract 2.3, 4.2). Later the pause grows: it is this fraction of the time in quarantine."""

@@ -28,7 +28,7 @@ _PEER_QUEUED: Final = State.PEER_QUEUED
 _QUARANTINED: Final = State.QUARANTINED
 _TRANSFERRING: Final = State.TRANSFERRING
 
-MOST_EARLY_DEADLINES = 16
+MOST_EARLY_DEADLINES: Final = 16
 """How many transfers that timed out too early a rank remembers; one of them is a violation."""
 
 

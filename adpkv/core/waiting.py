@@ -24,7 +24,7 @@ Lane = tuple[int | None, int | None]
 """(rank index on which its requests insist, context rank that has their KV). What keeps the first
 of a lane waiting mostly keeps the others waiting too, and no other lane."""
 
-NOT_YET: Final = 1 << 62
+NOT_YET: Final = (1 << 62) - 1
 """The version with which a request leaves that still waits."""
 
 MOST_LEFT: Final = 64

@@ -8,6 +8,7 @@ policy; so they report what the policy does wrong.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 import msgspec
 
@@ -25,7 +26,7 @@ from adpkv.exit_codes import ExitCode, worst
 
 __all__ = ["block_counts", "check_proposal", "rank_report", "report_now", "unhealthy_stop"]
 
-MOST_CHECKS = 3
+MOST_CHECKS: Final = 3
 """How many checks a rank may need, one after the other: to see that a session is in quarantine for
 too long, to see that the grace period is over, and to leave."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from functools import cache
+from typing import Final
 
 from adpkv.core.block_pool import BlockPool
 from adpkv.core.request import ServedRequest
@@ -16,7 +17,7 @@ from adpkv.memory.port import Memory, ReuseWatch
 
 __all__ = ["Leases"]
 
-MOST_RELEASED = 1024
+MOST_RELEASED: Final = 1024
 """How many released leases a rank remembers, to name the request if one is written too late."""
 
 

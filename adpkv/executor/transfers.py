@@ -54,7 +54,7 @@ _EVENT_OF = {
     EndKind.LOST: Event.PEER_LOST,
 }
 
-UNKNOWN_PIECES = -1
+UNKNOWN_PIECES: Final = -1
 """`Ended.pieces` of a sender that cannot say how many pieces it has posted."""
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from adpkv.config.fault_kinds import KINDS, Seam, phases
 from adpkv.core.ids import NEVER
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 __all__ = ["CONTACT", "MOST_REMEMBERED", "Armed", "Decision", "Injector", "armed"]
 
-MOST_REMEMBERED = 4096
+MOST_REMEMBERED: Final = 4096
 """For how many of the latest messages a rank remembers how often it has sent them."""
 
-CONTACT = "contact"
+CONTACT: Final = "contact"
 """The pseudo-phase of a rank's first post to a peer; only `slow_first_contact` uses it."""
 
 

@@ -7,7 +7,7 @@ doubt (a peer may still write), double free, two owners, two writers, and KV tha
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 from adpkv.memory.port import Report
 from adpkv.memory.reuse import KeptBlocks
@@ -15,7 +15,7 @@ from adpkv.subclassing import mypyc_attr
 
 __all__ = ["Landing", "LedgerMemory"]
 
-NOBODY = 0
+NOBODY: Final = 0
 """In place of a lease number; these begin at 1."""
 
 

@@ -17,13 +17,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Final
 
 from adpkv.core.step_cost import Costs
 from adpkv.model.port import Batch, rounded_ns
 
 __all__ = ["CostModel"]
 
-NS_PER_S = 1e9
+NS_PER_S: Final = 1e9
 
 
 class CostModel:

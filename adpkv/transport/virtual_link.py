@@ -8,13 +8,14 @@ is how much a flow would have got if it had been there from the beginning; so a 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 from adpkv.heaps import heapify, heappop, heappush
 from adpkv.transport.port import Transfer
 
 __all__ = ["Link"]
 
-_UNIT = 10**9
+_UNIT: Final = 10**9
 """`served` is in billionths of a byte: one byte per second is one unit per nanosecond."""
 
 

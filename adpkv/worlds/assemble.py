@@ -75,7 +75,7 @@ UNPACKED_REPEATS: Final = 8
 """How often a receiver repeats the message how many chunks it has unpacked, within the time that
 the transfer may take."""
 
-NO_LIMIT: Final = 1 << 62
+NO_LIMIT: Final = (1 << 62) - 1
 """Of bytes that are copied between two polls: by a device, or in virtual time."""
 
 CONTRACT: Final = Rules()

@@ -1,6 +1,7 @@
 /* One place of each kind that `inline_cache.h` is about, to be asked from Python: `field`, `call`
 and `name` take whatever is to be looked up there. `another_field` is a place of its own, for a test
-that wears it out. `hits` says how often each kind had remembered what it was asked for. */
+that wears it out. `hits` says how often each kind had remembered what it was asked for. `box` makes
+a number as `boxes.h` does. */
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
@@ -12,6 +13,21 @@ static PyObject *CPyDict_GetItem(PyObject *dict, PyObject *key) {
 
 #define ADPKV_COUNT_HITS
 #include "inline_cache.h"
+
+/* As mypyc has them: a number is shifted by one, and what is odd is the address of an object. */
+#define CPY_INT_TAG 1
+typedef size_t CPyTagged;
+
+static PyObject *CPyTagged_StealAsObject(CPyTagged number) {
+    return PyLong_FromSsize_t((Py_ssize_t)number >> 1);
+}
+
+#include "boxes.h"
+
+static PyObject *box(PyObject *self, PyObject *number) {
+    Py_ssize_t value = PyLong_AsSsize_t(number);
+    return PyErr_Occurred() ? NULL : CPyTagged_StealAsObject((CPyTagged)value << 1);
+}
 
 static PyObject *field(PyObject *self, PyObject *args) {
     PyObject *thing, *name;
@@ -52,6 +68,7 @@ static PyMethodDef methods[] = {
     {"another_field", another_field, METH_VARARGS, NULL},
     {"call", call, METH_VARARGS, NULL},
     {"name", name, METH_VARARGS, NULL},
+    {"box", box, METH_O, NULL},
     {"hits", hits, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };

@@ -279,7 +279,7 @@ def _sources() -> list[Path]:
     """What is compiled, and what says how."""
     found = [path for kind in ("*.py", "*.[ch]") for path in (ROOT / "adpkv").rglob(kind)]
     launch = ROOT / "launch"
-    return [*found, *launch.glob("*.py"), launch / "inline_cache.h", launch / "mypyc.ini"]
+    return [*found, *launch.glob("*.py"), *launch.glob("*.h"), launch / "mypyc.ini"]
 
 
 def test_what_makes_the_build_is_among_its_sources() -> None:

@@ -235,6 +235,21 @@ def test_what_meets_many_types_goes_on_to_find_them(remembers: Any) -> None:
     assert hits == [1] * 64 + [0] * 136
 
 
+@needs_compiler
+def test_a_number_is_made_as_python_makes_it(remembers: Any) -> None:
+    edges = (0, 1, 5, 6, 256, 257, 1 << 29, 1 << 30, 1 << 31, 1 << 59, 1 << 60, 1 << 61)
+    numbers = [sign * (edge + step) for edge in edges for step in (-1, 0, 1) for sign in (-1, 1)]
+    for number in [*numbers, (1 << 62) - 1, -(1 << 62)]:
+        made = remembers.box(number)
+        assert type(made) is int
+        assert (made, hash(made), made.bit_length(), repr(made)) == (
+            number, hash(number), number.bit_length(), repr(number),
+        )  # fmt: skip
+        assert made + 1 == number + 1
+        assert sys.getsizeof(made) == sys.getsizeof(number + 0)
+    assert remembers.box(256) is remembers.box(256), "one that Python has ready"
+
+
 def test_names_of_modules_are_remembered_and_other_dictionaries_are_not() -> None:
     asked = (
         "    cpy_r_r6 = CPyStatic_event_queue___globals;\n"
@@ -247,7 +262,7 @@ def test_names_of_modules_are_remembered_and_other_dictionaries_are_not() -> Non
     computed = asked.replace("(cpy_r_r6, cpy_r_r7)", "(cpy_r_r6, cpy_r_r9)")
     assert remembering(computed) == computed
     header = "#include <Python.h>\n#include <CPy.h>\n"
-    assert remembering(header) == f'{header}#include "inline_cache.h"\n'
+    assert remembering(header) == f'{header}#include "inline_cache.h"\n#include "boxes.h"\n'
 
 
 def test_whether_anything_is_remembered_is_known() -> None:
