@@ -17,6 +17,7 @@
 
 #if defined(__linux__) && !defined(PYPY_VERSION) && !defined(Py_GIL_DISABLED)
 #include <sys/mman.h>
+#include <sys/resource.h>
 #endif
 
 #if defined(MADV_HUGEPAGE)
@@ -122,6 +123,11 @@ static void *change(void *context, void *block, size_t bytes) {
 
 static int reserve(int bits) {
     size_t bytes = (size_t)1 << bits;
+    struct rlimit limit;
+    /* Whoever may have few addresses needs most of them for what is larger, and for libraries. */
+    if (getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY
+        && bytes > limit.rlim_cur / 4)
+        return 0;
     int how = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
     char *map = mmap(NULL, bytes + HUGE_PAGE, PROT_READ | PROT_WRITE, how, -1, 0);
     if (map == MAP_FAILED) return 0;
