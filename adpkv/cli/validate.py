@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 from adpkv.cli.options import ExperimentFiles, Overrides
 from adpkv.cli.remarks import look_here, remark
 from adpkv.counting import counted
-from adpkv.output.tables import wrapped
-from adpkv.terminal import terminal_columns
 
 if TYPE_CHECKING:
     from adpkv.config import Experiment
@@ -62,6 +60,9 @@ def validate(
 
 def _tell(sentence: str, indent: str = "  ") -> None:
     """A line on stdout, in a window broken between words; none if it is empty."""
+    from adpkv.output.tables import wrapped
+    from adpkv.terminal import terminal_columns
+
     for part in wrapped(sentence, terminal_columns(sys.stdout), indent, "  ") if sentence else ():
         print(part)
 
