@@ -34,12 +34,13 @@
 #define MOST_BITS 36 /* of the range: 64 GiB, which are only addresses until they are used */
 #endif
 #define LEAST_BITS (MOST_BITS - 8)
+#define STEP ((size_t)32 << 20) /* of what is opened at a time */
 
 typedef struct block {
     struct block *next;
 } Block;
 
-static char *range, *unused;
+static char *range, *unused, *closed; /* from there on nothing may be written */
 static size_t size;          /* of the range; 0: there is none */
 static unsigned char *units; /* by pool: how large its blocks are */
 static Block *freed[LARGEST / UNIT + 1];
@@ -52,10 +53,19 @@ typedef struct {
 
 static Kind kinds[] = {{.domain = PYMEM_DOMAIN_OBJ}, {.domain = PYMEM_DOMAIN_MEM}};
 
+/* What is closed is no memory that was promised: a system that promises no more than it has would
+   count it. */
+static int open_more(void) {
+    size_t left = (size_t)(range + size - closed), step = left < STEP ? left : STEP;
+    if (step == 0 || mprotect(closed, step, PROT_READ | PROT_WRITE) != 0) return 0;
+    closed += step;
+    return 1;
+}
+
 /* A block that nobody has had; NULL where the range is used up. */
 static __attribute__((noinline)) void *first(size_t unit) {
     if (fresh[unit] == NULL || fresh[unit] + unit * UNIT > ends[unit]) {
-        if (unused == range + size) return NULL;
+        if (unused == closed && !open_more()) return NULL;
         units[(unused - range) >> POOL_BITS] = (unsigned char)unit;
         fresh[unit] = unused;
         ends[unit] = unused += POOL;
@@ -129,7 +139,7 @@ static int reserve(int bits) {
         && bytes > limit.rlim_cur / 4)
         return 0;
     int how = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
-    char *map = mmap(NULL, bytes + HUGE_PAGE, PROT_READ | PROT_WRITE, how, -1, 0);
+    char *map = mmap(NULL, bytes + HUGE_PAGE, PROT_NONE, how, -1, 0);
     if (map == MAP_FAILED) return 0;
     char *begin = (char *)(((uintptr_t)map + HUGE_PAGE - 1) & ~(uintptr_t)(HUGE_PAGE - 1));
     void *table = mmap(NULL, bytes >> POOL_BITS, PROT_READ | PROT_WRITE, how, -1, 0);
@@ -139,7 +149,7 @@ static int reserve(int bits) {
         return 0;
     }
     units = table;
-    range = unused = begin;
+    range = unused = closed = begin;
     size = bytes;
     return 1;
 }

@@ -157,3 +157,22 @@ def test_plain_python_has_no_other_memory_than_ever() -> None:
     assert huge_pages.use() is False
     assert Path(huge_pages.__file__).suffix == ".py"
     assert " hg" not in Path("/proc/self/smaps").read_text("utf-8")
+
+
+def test_what_is_reserved_is_no_memory_that_the_system_promised() -> None:
+    """Only what is opened counts, 32 MiB at a time: else a worker's 64 GiB would be too much for a
+    system that promises no more than it has (`vm.overcommit_memory=2`)."""
+    reserved, at_first, later = _said("""
+def data():
+    return next(int(line.split()[1]) for line in open("/proc/self/status") if "VmData" in line)
+
+none, addresses = data(), pages(0)
+huge_pages.use()
+kept = [small(1000)]
+at_first, reserved = data() - none, pages(0) - addresses
+kept.append(small(1_000_000))
+print(json.dumps([reserved >> 20, at_first >> 10, data() - none >> 10]))
+""")
+    assert reserved >= 256
+    assert at_first < 64
+    assert 64 < later < 400
