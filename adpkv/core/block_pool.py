@@ -134,6 +134,10 @@ class BlockPool:
             self._runs.evict(need, into)
         return need
 
+    def knows(self, hashes: Sequence[int]) -> bool:
+        """Whether the first block of this prefix is in the index. O(1)."""
+        return bool(hashes) and self._runs.knows(hashes[0])
+
     def cached(self, hashes: Sequence[int]) -> tuple[int, int]:
         """How many blocks of this prefix are in the index, and how many of these have a lease."""
         found = self._runs.find(hashes) if self.reuses else {}

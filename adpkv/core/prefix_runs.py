@@ -90,6 +90,10 @@ class PrefixRuns:
         self.used = [0, 0, 0]
         """Blocks of the others, by their use."""
 
+    def knows(self, first: int) -> bool:
+        """Whether any prefix that begins with this hash is here."""
+        return first in self._first
+
     def find(self, hashes: Sequence[int]) -> dict[Run, int]:
         """The runs that hold the longest known prefix of `hashes`, in order, each with how many of
         its blocks belong to it."""

@@ -251,14 +251,26 @@ class LocalWork:
         self._moved = False
         status = status_of(self.rank, self._abandon_ns, self.group_input)
         self._odd = bool(status.expired or (status.cached and self.rank.limits.asks_cached))
-        if self._reuses:
-            self._looked_at = self._to_look_at()
+        self._looked_at = self._to_look_at(self.rank.plan)
         return status
 
-    def _to_look_at(self) -> tuple[RequestSpec, ...]:
-        """The waiting requests of which the next status says what is cached of them here."""
-        most = LOOKED_AT if self.rank.limits.asks_cached else LOOKED_PAST
-        return self.rank.plan.waiting.foremost(most)
+    def _to_look_at(self, plan: Plan) -> tuple[RequestSpec, ...]:
+        """Those that wait by this plan of which a status says what is cached of them here."""
+        if not self._reuses or not plan.waiting.count:
+            return ()
+        return plan.waiting.foremost(LOOKED_AT if self.rank.limits.asks_cached else LOOKED_PAST)
+
+    def has_to_say(self, plan: Plan) -> bool:
+        """Whether its next status differs as other requests wait by this plan, if nothing else has
+        changed here; or a line of how it is is due. A world that has all ranks in one process asks,
+        and leaves the others out."""
+        if self._clock() >= self._sampler.due_ns:
+            return True
+        wanted, status = self._to_look_at(plan), self._status
+        if wanted == self._looked_at:
+            return False
+        enough = -1 if self.rank.limits.asks_cached else status.blocks
+        return self._serving.cached(wanted, enough) != status.cached
 
     def _is_stale(self) -> bool:
         """Whether this rank's status may differ from the last one it sent: something has changed
@@ -267,7 +279,7 @@ class LocalWork:
             return True
         if self.group_input and self.rank.limits.asks_cached:
             return True
-        return self._reuses and self._to_look_at() != self._looked_at
+        return self._reuses and self._to_look_at(self.rank.plan) != self._looked_at
 
     # -- apply and flush -----------------------------------------------------------------------
 

@@ -339,10 +339,11 @@ class Serving(ABC):
     ) -> tuple[tuple[int, int, int, int], ...]:
         """(request, attempt, blocks of its prompt in this rank's prefix cache, how many of them
         other requests use) of those that have any there and need more than `enough` blocks."""
-        limits, found = self.limits, []
+        limits, pool, found = self.limits, self.pool, []
         for one in asked:
-            if limits.blocks_of(one) > enough:
-                there, used = self.pool.cached(self.reusable(one))
+            # Of most nothing is there at all.
+            if pool.knows(one.block_hashes) and limits.blocks_of(one) > enough:
+                there, used = pool.cached(self.reusable(one))
                 if there:
                     found.append((one.request_id, one.attempt, there, used))
         return tuple(found)

@@ -62,14 +62,18 @@ class LedgerMemory:
         """Blocks get a new owner. A fresh one must have none, an evicted one no writer."""
         self._reach(fresh)
         owners = self._owner
-        for block in fresh:
-            if owners[block]:
-                self._report(
-                    "two_owners",
-                    f"block {block} of lease {owners[block]} given to {owner}",
-                    (owners[block], owner),
-                )
-            owners[block] = owner
+        if any(map(owners.__getitem__, fresh)) or len(set(fresh)) < len(fresh):
+            for block in fresh:
+                if owners[block]:
+                    self._report(
+                        "two_owners",
+                        f"block {block} of lease {owners[block]} given to {owner}",
+                        (owners[block], owner),
+                    )
+                owners[block] = owner
+        else:
+            for block in fresh:
+                owners[block] = owner
         if evicted:
             self._kept.gone(evicted, "evicted")
             for block in evicted:
@@ -86,10 +90,14 @@ class LedgerMemory:
         self._landed.discard(owners[blocks[0]])
         if self._overwritten:
             self._overwritten.difference_update([owners[block] for block in blocks])
-        for block in blocks:
-            if not owners[block]:
-                self._report("double_free", f"block {block} was free already", ())
-            owners[block] = NOBODY
+        if all(map(owners.__getitem__, blocks)) and len(set(blocks)) == len(blocks):
+            for block in blocks:
+                owners[block] = NOBODY
+        else:
+            for block in blocks:
+                if not owners[block]:
+                    self._report("double_free", f"block {block} was free already", ())
+                owners[block] = NOBODY
         self._doubt(blocks, "freed")
 
     def expect_write(self, owner: int, blocks: Sequence[int]) -> None:

@@ -1,5 +1,5 @@
-"""Which quiet members of a group take part in an iteration: those that its plan concerns, and all
-of them where each says what it knows of the requests that wait."""
+"""Which quiet members of a group take part in an iteration: those that its plan concerns, and those
+that have something else to say now of the requests that wait, where ranks say what they know."""
 
 from __future__ import annotations
 
@@ -38,5 +38,9 @@ class Concern:
         if group.instance.kind in self._says_cached and (
             plan.waiting.count or (before is not None and before.waiting.count)
         ):
-            return None  # each says what it knows of those that wait now
+            # Each says what it knows of those that wait now.
+            phases = group.phases
+            if whom is None or phases is None:
+                return None
+            return {*whom, *[at for at, one in enumerate(phases) if one.has_to_say(plan)]}
         return whom
