@@ -12,7 +12,6 @@ from adpkv.core.ids import NEVER
 from adpkv.core.plan import Plan, agree
 from adpkv.core.rank_status import RankStatus, differ
 from adpkv.core.report import RankReport
-from adpkv.core.router import LOOKED_AT, LOOKED_PAST
 from adpkv.core.stop import StopReason
 from adpkv.core.values import RequestSpec, Response
 from adpkv.executor.audit import check_proposal, rank_report
@@ -20,7 +19,7 @@ from adpkv.executor.collectives import NO_WORK, CollectiveCounts
 from adpkv.executor.conduct import asked_by_signal, unhealthy_too_long
 from adpkv.executor.leader import failed_ranks, sorted_messages, sum_up
 from adpkv.executor.messages import LeaderMessage, PeerMessage, Pulse, Release
-from adpkv.executor.rank import Rank, status_of
+from adpkv.executor.rank import Rank, status_of, to_look_at
 from adpkv.subclassing import mypyc_attr
 
 __all__ = ["LocalWork"]
@@ -73,7 +72,6 @@ class LocalWork:
         """Whether `_status` says something that holds for one sync only."""
         self._looked_at: tuple[RequestSpec, ...] = ()
         """Of which waiting requests `_status` says what is cached here, if any rank says that."""
-        # Looked up once: a rank failure changes nothing of the limits but which ranks are left.
         self._reuses = rank.limits.reuses
         self._wake_ns = 0
         self._seen_ns = -1
@@ -251,26 +249,16 @@ class LocalWork:
         self._moved = False
         status = status_of(self.rank, self._abandon_ns, self.group_input)
         self._odd = bool(status.expired or (status.cached and self.rank.limits.asks_cached))
-        self._looked_at = self._to_look_at(self.rank.plan)
+        self._looked_at = to_look_at(self.rank, self.rank.plan)
         return status
 
-    def _to_look_at(self, plan: Plan) -> tuple[RequestSpec, ...]:
-        """Those that wait by this plan of which a status says what is cached of them here."""
-        if not self._reuses or not plan.waiting.count:
-            return ()
-        return plan.waiting.foremost(LOOKED_AT if self.rank.limits.asks_cached else LOOKED_PAST)
-
     def has_to_say(self, plan: Plan) -> bool:
-        """Whether its next status differs as other requests wait by this plan, if nothing else has
-        changed here; or a line of how it is is due. A world that has all ranks in one process asks,
-        and leaves the others out."""
-        if self._clock() >= self._sampler.due_ns:
-            return True
-        wanted, status = self._to_look_at(plan), self._status
-        if wanted == self._looked_at:
-            return False
-        enough = -1 if self.rank.limits.asks_cached else status.blocks
-        return self._serving.cached(wanted, enough) != status.cached
+        """Whether others wait by this plan of whom it knows something else, or a sample is due."""
+        due, wanted = self._clock() >= self._sampler.due_ns, to_look_at(self.rank, plan)
+        if due or wanted == self._looked_at:
+            return due
+        enough = -1 if self.rank.limits.asks_cached else self._status.blocks
+        return self._serving.cached(wanted, enough) != self._status.cached
 
     def _is_stale(self) -> bool:
         """Whether this rank's status may differ from the last one it sent: something has changed
@@ -279,7 +267,7 @@ class LocalWork:
             return True
         if self.group_input and self.rank.limits.asks_cached:
             return True
-        return self._reuses and self._to_look_at(self.rank.plan) != self._looked_at
+        return self._reuses and to_look_at(self.rank, self.rank.plan) != self._looked_at
 
     # -- apply and flush -----------------------------------------------------------------------
 

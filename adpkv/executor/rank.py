@@ -22,6 +22,7 @@ from adpkv.core.rules import Rules
 from adpkv.core.stop import StopReason
 from adpkv.core.topology import Instance
 from adpkv.core.transceiver import Transceiver
+from adpkv.core.values import RequestSpec
 from adpkv.executor.leader import Leader
 from adpkv.executor.messages import Admit, LeaderMessage, Release
 from adpkv.executor.ports import Clock, Mailbox, Recorder, Signals
@@ -33,7 +34,7 @@ from adpkv.model.port import Model
 from adpkv.transport.port import Transport
 from adpkv.transport.staged import StagedTransport
 
-__all__ = ["Conduct", "Rank", "RankPorts", "Succession", "Timing", "status_of"]
+__all__ = ["Conduct", "Rank", "RankPorts", "Succession", "Timing", "status_of", "to_look_at"]
 
 
 _ALL_ROOM: Final = (NO_LIMIT, NO_LIMIT, NO_LIMIT, ())
@@ -96,6 +97,14 @@ def _cached(
         return rank.serving.cached(candidates(waiting, (), LOOKED_PAST), free)
     new = (message.spec for message in group_input if isinstance(message, Admit))
     return rank.serving.cached(candidates(waiting, new, LOOKED_AT), -1)
+
+
+def to_look_at(rank: Rank, plan: Plan) -> tuple[RequestSpec, ...]:
+    """Those that wait by this plan of which the rank's status says what it has cached of them."""
+    limits, waiting = rank.limits, plan.waiting
+    if not limits.reuses or not waiting.count:
+        return ()
+    return waiting.foremost(LOOKED_AT if limits.asks_cached else LOOKED_PAST)
 
 
 @dataclass(frozen=True, slots=True)
