@@ -55,13 +55,14 @@ def library(source: str) -> ctypes.CDLL:
     folder.mkdir(exist_ok=True)
     found = folder / f"{digest}.so"
     if not found.exists():
-        own = folder / f"{digest}.{os.getpid()}"
-        own.with_suffix(".cc").write_text(text)
+        # Processes that start together may each compile it.
+        own = folder / f"{digest}-{os.getpid()}.cc"
+        own.write_text(text)
         command = ["g++", "-O2", "-std=c++17", "-shared", "-fPIC", "-Wall", "-Wextra", "-Werror"]
         target = own.with_suffix(".so")
-        subprocess.run([*command, str(own.with_suffix(".cc")), "-o", str(target)], check=True)
+        subprocess.run([*command, str(own), "-o", str(target)], check=True)
         target.rename(found)
-        own.with_suffix(".cc").unlink()
+        own.unlink()
     return ctypes.CDLL(str(found))
 
 
