@@ -9,13 +9,16 @@
 
    What is larger, what is there before, and what is behind the end of the range belongs to the
    allocator that was there before. Where no range is to be had (a limit of address space, no
-   madvise), all does. Who calls has the GIL: Python says so of both of its kinds of memory that are
-   taken over. */
+   madvise), all does; and where somebody looks at memory (tracemalloc, PYTHONMALLOC, -X dev), who
+   would see less, and who, as tracemalloc does, puts back the allocator that he had found.
+
+   Who calls has the GIL: Python 3.11 says so of both of its kinds of memory that are taken over.
+   From 3.12 on each interpreter of a process may have its own, so all is as it was there. */
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
-#if defined(__linux__) && !defined(PYPY_VERSION) && !defined(Py_GIL_DISABLED)
+#if defined(__linux__) && !defined(PYPY_VERSION) && PY_VERSION_HEX < 0x030C0000
 #include <sys/mman.h>
 #include <sys/resource.h>
 #endif
@@ -154,7 +157,31 @@ static int reserve(int bits) {
     return 1;
 }
 
+/* Whether somebody looks at memory; -1: Python raised. */
+static int is_watched(void) {
+    const char *asked = getenv("PYTHONMALLOC");
+    if (asked != NULL && *asked != '\0') return 1;
+    PyObject *flags = PySys_GetObject("flags"); /* borrowed */
+    PyObject *mode = flags == NULL ? NULL : PyObject_GetAttrString(flags, "dev_mode");
+    int watched = mode == NULL ? -1 : PyObject_IsTrue(mode);
+    Py_XDECREF(mode);
+    if (watched != 0) return watched;
+    PyObject *tracemalloc = PyImport_ImportModule("_tracemalloc");
+    PyObject *traces =
+        tracemalloc == NULL ? NULL : PyObject_CallMethod(tracemalloc, "is_tracing", NULL);
+    watched = traces == NULL ? -1 : PyObject_IsTrue(traces);
+    Py_XDECREF(traces);
+    Py_XDECREF(tracemalloc);
+    return watched;
+}
+
 static int use_them(void) {
+    if (size != 0) return 1;
+    int watched = is_watched();
+    if (watched != 0) {
+        PyErr_Clear();
+        return 0;
+    }
     for (int bits = MOST_BITS; size == 0 && bits >= LEAST_BITS; bits -= 2) {
         if (!reserve(bits)) continue;
         for (size_t i = 0; i < Py_ARRAY_LENGTH(kinds); i++) {

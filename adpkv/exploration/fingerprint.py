@@ -31,11 +31,11 @@ PAST: Final = frozenset(
         "records", "recorder", "_recorder", "_recorders", "_events", "events", "sampler",
         "_sampler", "meter", "peak", "longest", "intervals", "seen_reasons", "first_unhealthy_ns",
         "early_deadlines", "_completed", "_late", "_bytes", "_bytes_cached", "_cached",
-        "_told", "knowledge_of", "nearest", "queue", "_queue", "_began_ns", "_costs",
+        "_told", "knowledge_of", "nearest", "queue", "_queue", "_began_ns", "_costs", "_foremost",
     }
 )  # fmt: skip
-"""Names of attributes that no decision reads, as they say what has been; and the event queue, which
-the caller tells in its own way."""
+"""Names of attributes that no decision reads, as they say what has been or what was looked up; and
+the event queue, which the caller tells in its own way."""
 
 NUMBERS: Final = frozenset({("Course", "version"), ("InboxAge", "_request")})
 """What only numbers planned events, of which the caller leaves the void ones out; and which request

@@ -129,9 +129,7 @@ class LedgerMemory:
         mine = self._awaited.get(owner)
         if mine is None:
             return
-        # Nearly always all of them. To ask whether they are a subset would make a set of `blocks`.
-        whole = len(mine) == len(blocks) and mine.issuperset(blocks)
-        ended = mine if whole else mine.intersection(blocks)
+        ended = mine.intersection(blocks)
         self._exposed -= ended
         if len(ended) == len(mine):
             del self._awaited[owner]

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Final
 
 import pytest
 
 from adpkv import huge_pages
 from tests.compiled.in_c import extension
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="huge pages are Linux's")
+pytestmark = [
+    pytest.mark.skipif(sys.platform != "linux", reason="huge pages are Linux's"),
+    pytest.mark.skipif(sys.version_info >= (3, 12), reason="from Python 3.12 on it does nothing"),
+]
 
 BEGIN = """
 import importlib.util, json, os, random, resource, sys
@@ -44,15 +50,18 @@ def leave(more):
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
 """
+NONE: Final[Mapping[str, str]] = MappingProxyType({})
 SMALL_RANGE = "MOST_BITS=22"
 """4 MiB."""
 
 
-def _said(script: str, *defined: str) -> Any:
+def _said(
+    script: str, *defined: str, options: Sequence[str] = (), variables: Mapping[str, str] = NONE
+) -> Any:
     """What a process of its own prints in JSON, with `huge_pages` and the functions above."""
     ended = subprocess.run(
-        [sys.executable, "-c", BEGIN + script, extension("huge_pages", *defined)],
-        capture_output=True, text=True, timeout=120, check=False,
+        [sys.executable, *options, "-c", BEGIN + script, extension("huge_pages", *defined)],
+        capture_output=True, text=True, timeout=120, check=False, env={**os.environ, **variables},
     )  # fmt: skip
     assert ended.returncode == 0, ended.stderr
     return json.loads(ended.stdout)
@@ -163,6 +172,40 @@ print(json.dumps([kept[0], " hg" in open("/proc/self/smaps").read()]))
 """)
     assert uses is False
     assert not asked
+
+
+WATCHED = """
+uses = huge_pages.use()
+kept = small(100_000)
+if tracemalloc := sys.modules.get("tracemalloc"):
+    tracemalloc.stop()
+del kept
+kept = small(100_000)
+print(json.dumps([uses, "hg" in flags(kept[-1])]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("options", "variables"),
+    [
+        (("-X", "tracemalloc"), {}),
+        ((), {"PYTHONTRACEMALLOC": "1"}),
+        (("-X", "dev"), {}),
+        ((), {"PYTHONMALLOC": "malloc"}),
+        ((), {"PYTHONMALLOC": "debug"}),
+    ],
+)
+def test_whoever_looks_at_memory_sees_all_of_it(
+    options: tuple[str, ...], variables: dict[str, str]
+) -> None:
+    """And what tracemalloc puts back at its end, with the process too, has given out all."""
+    script = WATCHED.replace("uses =", "import tracemalloc; uses =", 1)
+    assert _said(script, options=options, variables=variables) == [False, False]
+
+
+def test_who_begins_to_look_later_sees_what_comes_then() -> None:
+    script = WATCHED.replace("kept =", "import tracemalloc; tracemalloc.start(); kept =", 1)
+    assert _said(script) == [True, True]
 
 
 def test_what_is_reserved_is_no_memory_that_the_system_promised() -> None:

@@ -42,6 +42,15 @@ def test_a_clean_life(rig: Rig) -> None:
     assert rig.told == []
 
 
+def test_a_block_that_is_named_twice_ends_no_other(rig: Rig) -> None:
+    rig.memory.hand_out(1, [0, 1], [])
+    rig.memory.expect_write(1, [0, 1])
+    rig.memory.end_write(1, [0, 0])
+    assert rig.memory.awaited([1]) == 1
+    rig.memory.release([0, 1])
+    assert rig.told == [("freed_in_doubt", "block 1 was freed while lease 1 awaits a write")]
+
+
 def test_two_owners(rig: Rig) -> None:
     rig.memory.hand_out(1, [0, 1], [])
     rig.memory.hand_out(2, [1, 2], [])
