@@ -266,14 +266,13 @@ def _group(
     noise = noise[steady]
     # What all iterations have is no noise: but for the fastest ones, of which there are few.
     always = max(float(np.quantile(noise, 0.02)), 0.0)
-    jitter = np.quantile(as_durations(noise - always), PROBABILITIES)
     return {
         "ranks": size,
         "collective": nanoseconds(collective_ns),
         "iteration": nanoseconds(always),
         "per_sequence": _fine(costs[0]),
         "idle": nanoseconds(idle_ns),
-        "jitter": told(jitter),
+        "jitter": told(as_durations(noise - always)),
         "stalls": stalls,
     }
 
