@@ -93,7 +93,8 @@ def print_line(console: Console, text: str, style: str = "") -> None:
 
 
 def wrapped(text: str, columns: int | None, indent: str = "", hang: str = "") -> list[str]:
-    """A sentence over as many lines as it takes; those behind the first stand `hang` further in."""
+    """A sentence over as many lines as it takes; those behind the first stand `hang` further in. A
+    word that is longer than a line, as a path, stands whole: it is to be copied."""
     if columns is None or len(indent) + len(text) <= columns:
         return [indent + text]
     return textwrap.wrap(
@@ -101,6 +102,7 @@ def wrapped(text: str, columns: int | None, indent: str = "", hang: str = "") ->
         max(columns, LEAST_COLUMNS),
         initial_indent=indent,
         subsequent_indent=indent + hang,
+        break_long_words=False,
         break_on_hyphens=False,
     )
 

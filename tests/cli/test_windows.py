@@ -177,6 +177,16 @@ def test_what_validate_says_breaks_between_words() -> None:
     assert all(line.startswith("  ") for line in lines[1:])
 
 
+def test_a_path_longer_than_the_window_can_be_copied_whole(tmp_path: Path) -> None:
+    """What was too long was cut by a newline and a hang. The terminal itself goes on in the next
+    line, and copies it as one."""
+    file = tmp_path / f"{'long' * 20}.yaml"
+    file.write_text(LONG)
+    code, lines, _ = watch([ADPKV, "validate", str(file)], 60, cwd=ROOT)
+    assert code == 0
+    assert "".join(lines).startswith(f"{file}: fine,")
+
+
 def test_a_remark_breaks_between_words(tmp_path: Path) -> None:
     """What was assumed of a trace was broken at the window's edge, wherever that was."""
     trace = tmp_path / "t.csv"
