@@ -21,6 +21,24 @@ pytestmark = [
     pytest.mark.skipif(sys.version_info >= (3, 12), reason="from Python 3.12 on it does nothing"),
 ]
 
+PROBE = """
+import mmap, resource, sys
+
+if resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY:
+    sys.exit(print("addresses are limited (ulimit -v)"))
+advice, smaps = int(sys.argv[1]), sys.argv[2]
+try:
+    memory = mmap.mmap(-1, 4 << 20)
+    memory.madvise(advice)
+    with open(smaps) as lines:
+        if not any(line.startswith("VmFlags:") and "hg" in line.split() for line in lines):
+            print(f"{smaps} does not say where huge pages may be")
+except OSError as error:
+    print(f"no process may ask for huge pages here: {error}")
+"""
+MADV_HUGEPAGE = 14
+SMAPS = "/proc/self/smaps"
+
 BEGIN = """
 import importlib.util, json, os, random, resource, sys
 
@@ -51,6 +69,8 @@ def leave(more):
 
 """
 NONE: Final[Mapping[str, str]] = MappingProxyType({})
+WATCHES = ("PYTHONMALLOC", "PYTHONDEVMODE", "PYTHONTRACEMALLOC")
+"""With these nothing is in huge pages: a test that wants one sets it."""
 SMALL_RANGE = "MOST_BITS=22"
 """4 MiB."""
 
@@ -61,12 +81,39 @@ def _said(
     """What a process of its own prints in JSON, with `huge_pages` and the functions above."""
     ended = subprocess.run(
         [sys.executable, *options, "-c", BEGIN + script, extension("huge_pages", *defined)],
-        capture_output=True, text=True, timeout=120, check=False, env={**os.environ, **variables},
+        capture_output=True, text=True, timeout=120, check=False,
+        env={**{key: os.environ[key] for key in os.environ if key not in WATCHES}, **variables},
     )  # fmt: skip
     assert ended.returncode == 0, ended.stderr
     return json.loads(ended.stdout)
 
 
+def _lacking(advice: int = MADV_HUGEPAGE, smaps: str = SMAPS) -> str:
+    """What this system lacks for such tests; empty if nothing."""
+    command = [sys.executable, "-c", PROBE, str(advice), smaps]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+
+
+@pytest.fixture(scope="module")
+def whole_system() -> None:
+    if lacking := _lacking():
+        pytest.skip(lacking.strip())
+
+
+needs_huge_pages = pytest.mark.usefixtures("whole_system")
+
+
+def test_a_system_without_huge_pages_is_noticed(tmp_path: Path) -> None:
+    assert "no process may ask for huge pages here: [Errno 22]" in _lacking(advice=9_999)
+    less = tmp_path / "smaps"
+    less.write_text("VmFlags: rd wr mr\n")
+    assert "smaps does not say where" in _lacking(advice=0, smaps=str(less))
+    assert "No such file" in _lacking(advice=0, smaps=str(tmp_path / "none"))
+    less.write_text("VmFlags: rd wr mr hg\n")
+    assert _lacking(advice=0, smaps=str(less)) == ""
+
+
+@needs_huge_pages
 def test_small_objects_are_where_huge_pages_may_be() -> None:
     uses, again, before, after, large = _said("""
 old = small(1000)[-1]
@@ -121,12 +168,14 @@ print(json.dumps(uses))
 """
 
 
+@needs_huge_pages
 @pytest.mark.parametrize("defined", [(), (SMALL_RANGE,)])
 def test_objects_stay_whole_as_they_come_and_go(defined: tuple[str, ...]) -> None:
     """Of all sizes, growing and shrinking; and in a range that is too small for them."""
     assert _said(CHURN, *defined) is True
 
 
+@needs_huge_pages
 def test_behind_the_range_objects_are_where_they_were() -> None:
     script = """
 uses = huge_pages.use()
@@ -137,6 +186,7 @@ print(json.dumps([uses, *["hg" in flags(thing) for thing in (first[-1], more[-1]
     assert _said(script) == [True, True, True]
 
 
+@needs_huge_pages
 def test_where_addresses_are_few_the_range_is_small_or_there_is_none() -> None:
     """It takes a quarter of them at most: 1 GiB of some 5; then all are refused."""
     script = """
@@ -203,11 +253,13 @@ def test_whoever_looks_at_memory_sees_all_of_it(
     assert _said(script, options=options, variables=variables) == [False, False]
 
 
+@needs_huge_pages
 def test_who_begins_to_look_later_sees_what_comes_then() -> None:
     script = WATCHED.replace("kept =", "import tracemalloc; tracemalloc.start(); kept =", 1)
     assert _said(script) == [True, True]
 
 
+@needs_huge_pages
 def test_what_is_reserved_is_no_memory_that_the_system_promised() -> None:
     """Only what is opened counts, 32 MiB at a time: else a worker's 64 GiB would be too much for a
     system that promises no more than it has (`vm.overcommit_memory=2`)."""
