@@ -77,16 +77,20 @@ def _build() -> Finding:
 
 def _huge_pages() -> Finding:
     """Whether the compiled build has them. It asks for them in this process as in any other."""
-    name, hint = "huge pages", f"echo madvise > {HUGE_PAGES}, for faster simulations"
+    name, gain = "huge pages", "for faster simulations"
     if build() != "compiled":
         return Finding(name, True, "not used by plain Python", Need.NOTHING)
     try:
         chosen = HUGE_PAGES.read_text("ascii")
     except OSError:
         chosen = "[never]"
-    fine = "[never]" not in chosen and huge_pages.use()
-    found = "used for a simulation's memory" if fine else "none: the system gives none"
-    return Finding(name, fine, found, Need.NOTHING, hint)
+    if "[never]" in chosen:
+        hint = f"echo madvise > {HUGE_PAGES}, {gain}"
+        return Finding(name, False, "none: the system gives none", Need.NOTHING, hint)
+    if not huge_pages.use():
+        found, hint = "none: no room for its range of addresses (ulimit -v)", "ulimit -v unlimited"
+        return Finding(name, False, found, Need.NOTHING, f"{hint}, {gain}")
+    return Finding(name, True, "used for a simulation's memory", Need.NOTHING)
 
 
 def _package(name: str) -> Finding:

@@ -162,18 +162,24 @@ def test_a_transport_that_works_here_is_named_with_its_versions() -> None:
 
 
 @pytest.mark.parametrize(
-    ("build", "system", "uses", "fine", "found"),
+    ("build", "system", "uses", "found", "hint"),
     [
-        ("python", "always", False, True, "not used by plain Python"),
-        ("compiled", "always [madvise] never", True, True, "used for a simulation's memory"),
-        ("compiled", "always madvise [never]", True, False, "none: the system gives none"),
-        ("compiled", "always [madvise] never", False, False, "none: the system gives none"),
-        ("compiled", None, True, False, "none: the system gives none"),
+        ("python", "always", False, "not used by plain Python", ""),
+        ("compiled", "always [madvise] never", True, "used for a simulation's memory", ""),
+        ("compiled", "always madvise [never]", True, "none: the system gives none", "echo madvise"),
+        ("compiled", None, True, "none: the system gives none", "echo madvise"),
+        (
+            "compiled",
+            "always [madvise] never",
+            False,
+            "none: no room for its range of addresses (ulimit -v)",
+            "ulimit -v unlimited",
+        ),
     ],
 )
 def test_huge_pages_are_those_of_the_build_and_the_system(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-    build: str, system: str | None, uses: bool, fine: bool, found: str,
+    build: str, system: str | None, uses: bool, found: str, hint: str,
 ) -> None:  # fmt: skip
     file = tmp_path / "enabled"
     if system is not None:
@@ -182,8 +188,9 @@ def test_huge_pages_are_those_of_the_build_and_the_system(
     monkeypatch.setattr(probes, "build", lambda: build)
     monkeypatch.setattr(probes.huge_pages, "use", lambda: uses)
     said = probes._huge_pages()
-    assert (said.fine, said.found, said.need) == (fine, found, Need.NOTHING)
-    assert str(file) in said.hint or fine
+    assert (said.fine, said.found, said.need) == (not hint, found, Need.NOTHING)
+    assert said.hint.startswith(hint)
+    assert (str(file) in said.hint) is hint.startswith("echo")
 
 
 def test_no_gpu_is_a_note(monkeypatch: pytest.MonkeyPatch) -> None:
