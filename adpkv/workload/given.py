@@ -7,8 +7,9 @@ was to blame. What these raise is told as the plugin's (`adpkv.plugins.is_ours`)
 
 from __future__ import annotations
 
+import sys
 from math import isfinite
-from numbers import Real
+from numbers import Rational, Real
 
 from adpkv.errors import BadCallError
 from adpkv.plugins.foreign import as_index
@@ -28,9 +29,9 @@ def whole(name: str, value: object, least: int | None = 0) -> None:
     """
     found = as_index(value)
     if found is None:
-        raise BadCallError(f"{name} is {value!r:.80}, not an integer")
+        raise BadCallError(f"{name} is {_shown(value)}, not an integer")
     if least is not None and found < least:
-        raise BadCallError(f"{name} is {found}, and must be at least {least}")
+        raise BadCallError(f"{name} is {_shown(found)}, and must be at least {least}")
 
 
 def number(name: str, value: object, most: float | None = None, *, above_0: bool = False) -> None:
@@ -39,9 +40,9 @@ def number(name: str, value: object, most: float | None = None, *, above_0: bool
     Raises:
         BadCallError: it is none.
     """
-    if not isinstance(value, Real) or isinstance(value, bool) or not isfinite(value):
-        raise BadCallError(f"{name} is {value!r:.80}, not a number")
-    found = float(value)
+    found = _finite(value)
+    if found is None:
+        raise BadCallError(f"{name} is {_shown(value)}, not a number")
     if found < 0 or (above_0 and not found) or (most is not None and found > most):
         least = "above 0" if above_0 else "at least 0"
         top = f" and at most {most:g}" if most is not None else ""
@@ -56,4 +57,23 @@ def having(name: str, value: object, *methods: str) -> None:
     """
     missing = [one for one in methods if not callable(getattr(value, one, None))]
     if missing:
-        raise BadCallError(f"{name} is {value!r:.80}, which has no {', '.join(missing)}")
+        raise BadCallError(f"{name} is {_shown(value)}, which has no {', '.join(missing)}")
+
+
+def _finite(value: object) -> float | None:
+    if not isinstance(value, Real) or isinstance(value, bool):
+        return None
+    try:
+        found = float(value)
+    except OverflowError:  # 10**400
+        return None
+    return found if isfinite(found) else None
+
+
+def _shown(value: object) -> str:
+    try:
+        return f"{value!r:.80}"
+    except ValueError:  # Python writes out no integer of more than some thousand digits
+        if not isinstance(value, Rational):
+            raise
+        return f"of more than {sys.get_int_max_str_digits()} digits"
