@@ -11,8 +11,10 @@ from typing import Any, Final
 
 import msgspec
 
+from adpkv.core.ids import NEVER
 from adpkv.errors import UsageError
 from adpkv.plugins import as_index, is_ours, raised
+from adpkv.workload.given import NoneDueError
 from adpkv.workload.port import Arrival, Workload
 
 __all__ = ["OwnWorkload"]
@@ -38,15 +40,19 @@ class OwnWorkload:
 
     def __init__(self, who: str, inner: Workload) -> None:
         self._who, self._inner = who, inner
+        self._due_ns = NEVER
+        """What it has said of the next request; `NEVER` until it is asked."""
         self.total = self._index("total", self._asked("total", lambda: inner.total))
 
     def due_ns(self) -> int:
         """When the next request arrives."""
-        return self._index("due_ns", self._asked("due_ns", self._inner.due_ns))
+        self._due_ns = self._index("due_ns", self._asked("due_ns", self._inner.due_ns))
+        return self._due_ns
 
     def take(self) -> Arrival:
         """Remove and return the next request."""
         arrival = self._asked("take", self._inner.take)
+        self._due_ns = NEVER
         if not isinstance(arrival, Arrival):
             raise UsageError(
                 f"{self._who}: take returned {arrival!r:.80}, which is no Arrival of adpkv.ports"
@@ -64,8 +70,8 @@ class OwnWorkload:
         try:
             return ask()
         except (Exception, SystemExit) as error:
-            if is_ours(error):
-                raise
+            if is_ours(error) or (isinstance(error, NoneDueError) and self._due_ns >= NEVER):
+                raise  # the latter: whoever took what it had not said to be due
             raise UsageError(f"{self._who}: {what} {raised(error)}") from error
 
     def _index(self, what: str, value: object) -> int:
