@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,9 @@ from adpkv.whole_files import write_whole
 __all__ = ["Best", "best_points", "search_values", "show_best", "write_best"]
 
 FRONT: Final = "front"
+OF_FRONT: Final = re.compile(r"point-[0-9]+\.yaml")
+"""The names there that are ours; a person may keep more beside them."""
+
 MOST_RANKED: Final = 10
 """The best points that are shown of a search with one objective."""
 
@@ -91,7 +95,8 @@ def write_best(best: Best, plan: Plan, folder: Path) -> list[Path]:
         comment = "".join(f"# {line}\n" for line in reasons(best, point))
         write_whole(path, f"{comment}\n{write(values)}")
         made.append(path)
-    for path in (folder / "winner.yaml", *folder.glob(f"{FRONT}/point-*.yaml")):
+    ours = [path for path in folder.glob(f"{FRONT}/*") if OF_FRONT.fullmatch(path.name)]
+    for path in (folder / "winner.yaml", *ours):
         if path not in made:
             path.unlink(missing_ok=True)
     return made

@@ -80,8 +80,10 @@ def test_a_longer_search_leaves_nothing_of_what_was_best_before(tmp_path: Path) 
     points = [run(1, 10, 0.0), run(2, 30, 0.2)]
     first = write_best(best_points(goal, points), of, tmp_path)
     assert [path.name for path in first] == ["point-2.yaml", "point-1.yaml"]
+    mine = first[0].with_name("point-2-mine.yaml")
+    mine.write_text("a person's own")
     (made,) = write_best(best_points(goal, [*points, run(3, 40, 0.0)]), of, tmp_path)
-    assert list(made.parent.iterdir()) == [made]
+    assert set(made.parent.iterdir()) == {made, mine}
     write_best(best_points(GOAL, points), of, tmp_path)
     assert (tmp_path / "winner.yaml").exists()
     write_best(best_points(GOAL, points[1:]), of, tmp_path)
