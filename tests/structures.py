@@ -3,7 +3,7 @@
 A structure is made by place where it is made often: each keyword costs some hundred instructions.
 Then the order of its fields is part of each call, and nothing at run time says so if two of the
 same type change places. `wrong` reads the sources: the arguments fit in number, and one that is
-called as a field stands at that field's place.
+called as a field stands at that field's place. Calls through a variable are not seen.
 """
 
 from __future__ import annotations
@@ -14,26 +14,32 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-__all__ = ["Call", "Made", "Structure", "made_by_place", "read", "wrong"]
+__all__ = ["ON_PURPOSE", "Call", "Made", "Structure", "made_by_place", "misplaced", "read", "wrong"]
 
 Key = tuple[str, str]
 """(module, name) of a class."""
 
 _STRUCT: Final = ("msgspec", "Struct")
 
-ON_PURPOSE: Final = {
-    ("Step", "work", "batch"),
-    ("Collective", "payload", "iteration"),
-    ("Plan", "strategy", "name"),
-    ("Task", "first", "last"),
-}
-"""(structure, field, argument): called as another field of the structure, and right here."""
+Misplaced = tuple[str, str, str, str]
+"""(module, structure, field, argument): the argument is called as another field of it."""
+
+ON_PURPOSE: Final[frozenset[Misplaced]] = frozenset(
+    {
+        ("adpkv.executor.collectives", "Step", "work", "batch"),
+        ("adpkv.executor.collectives", "Collective", "payload", "iteration"),
+        ("adpkv.exploration.campaign", "Plan", "strategy", "name"),
+        ("adpkv.exploration.batch", "Task", "first", "last"),
+    }
+)
+"""Those that are right."""
 
 
 @dataclass(frozen=True)
 class Structure:
     """One class of them."""
 
+    module: str
     name: str
     fields: tuple[str, ...]
     types: Mapping[str, str]
@@ -92,16 +98,30 @@ def wrong(structure: Structure, calls: Iterable[Call]) -> list[str]:
     ]
 
 
+def misplaced(structure: Structure, calls: Iterable[Call]) -> set[Misplaced]:
+    """The arguments that stand at the place of another field than they are called."""
+    return {
+        (structure.module, structure.name, field, called)
+        for call in calls
+        for field, called, _ in _misplaced(structure, call)
+    }
+
+
+def _misplaced(structure: Structure, call: Call) -> Iterator[tuple[str, str, str]]:
+    """(field, argument, as it is written)."""
+    for field, name in zip(structure.fields, call.arguments, strict=False):
+        called = "" if name is None else name.lstrip("_")
+        if name is not None and called in structure.fields and called != field:
+            yield field, called, name
+
+
 def _wrong(structure: Structure, call: Call) -> Iterator[str]:
     fields, given = structure.fields, call.arguments
     if len(given) > len(fields):
         yield f"{len(given)} arguments for {len(fields)} fields"
-    for field, name in zip(fields, given, strict=False):
-        called = name and name.lstrip("_")
-        if called in fields and called != field:
-            assert called is not None
-            if (structure.name, field, called) not in ON_PURPOSE:
-                yield f"{name} at the place of {field}"
+    for field, called, name in _misplaced(structure, call):
+        if (structure.module, structure.name, field, called) not in ON_PURPOSE:
+            yield f"{name} at the place of {field}"
     by_place = set(fields[: len(given)])
     for keyword in call.keywords:
         if keyword in by_place:
@@ -158,7 +178,7 @@ class _Reader:
 
     def _made_of(self, key: Key) -> Structure | None:
         if key == _STRUCT:
-            return Structure("Struct", (), {}, frozenset())
+            return Structure(*_STRUCT, (), {}, frozenset())
         node = self._classes.get(key)
         bases = [] if node is None else [self._named(key[0], base) for base in node.bases]
         above = [of for base in bases if base is not None and (of := self._structure(base))]
@@ -174,7 +194,7 @@ class _Reader:
                     fields[name], types[name] = None, text
                     if line.value is not None:
                         defaults.add(name)
-        return Structure(key[1], tuple(fields), types, frozenset(defaults))
+        return Structure(*key, tuple(fields), types, frozenset(defaults))
 
 
 def _call(module: str, node: ast.Call) -> Call:

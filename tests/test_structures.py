@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import adpkv
-from tests.structures import Made, made_by_place, read, wrong
+from tests.structures import ON_PURPOSE, Made, made_by_place, misplaced, read, wrong
 
 ORDERS: dict[str, str] = {
     "bench.figure.Figure": "name value unit reference reference_name ratio target met note",
@@ -76,6 +76,21 @@ def test_arguments_stand_at_the_places_of_their_fields(made: Made) -> None:
     assert len(made) > 80
     found = [text for structure, calls in made.values() for text in wrong(structure, calls)]
     assert found == []
+
+
+def test_each_exception_is_still_needed(made: Made) -> None:
+    found = [misplaced(structure, calls) for structure, calls in made.values()]
+    assert set().union(*found) == ON_PURPOSE
+
+
+def test_an_exception_is_one_of_its_module() -> None:
+    text = "import msgspec\nclass Plan(msgspec.Struct):\n    name: str\n    strategy: str\n"
+    for module in ("adpkv.exploration.campaign", "adpkv.core.plan"):
+        [(structure, calls)] = read({module: f"{text}Plan(one, name)"}).values()
+        right = module == "adpkv.exploration.campaign"
+        assert wrong(structure, calls) == (
+            [] if right else [f"{module}:5: Plan: name at the place of strategy"]
+        )
 
 
 def test_the_order_of_fields_that_no_name_shows(made: Made) -> None:
