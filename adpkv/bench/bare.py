@@ -13,10 +13,9 @@ from mpi4py import MPI
 
 from adpkv.core.content import pieces
 from adpkv.memory.port import Region
+from adpkv.transport.posting import NO_LIMIT
 
-__all__ = ["NO_LIMIT", "Bare", "BareMemory", "BareMpi", "make_bare", "ranges"]
-
-NO_LIMIT = 1 << 62
+__all__ = ["Bare", "BareMemory", "BareMpi", "make_bare", "ranges"]
 
 
 class BareMemory(Protocol):

@@ -11,8 +11,9 @@ from typing import Any, Final
 
 from mpi4py import MPI
 
-from adpkv.bench.bare import NO_LIMIT, BareMemory, ranges
+from adpkv.bench.bare import BareMemory, ranges
 from adpkv.memory.port import HOST
+from adpkv.transport.posting import NO_LIMIT
 from adpkv.transport.ucx_library import library
 from adpkv.transport.ucx_settings import made, over_tcp
 

@@ -9,6 +9,7 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
+from adpkv.core.ids import NEVER
 from adpkv.errors import TraceError
 
 __all__ = [
@@ -28,8 +29,8 @@ UNKNOWN: Final = -1
 MOST_TOKENS: Final = 1 << 40
 """The largest length that a trace may tell."""
 
-LATEST_NS: Final = 1 << 62
-"""No time of a row is later; what an experiment allows is checked by whoever builds it."""
+LATEST_NS: Final = NEVER
+"""Each time of a row is earlier; what an experiment allows is checked by whoever builds it."""
 
 
 class Row(msgspec.Struct, gc=False):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from adpkv.core.ids import NEVER
 from adpkv.errors import TraceError, UsageError
 from adpkv.traces.burstgpt import FAILED_AFTER_NS, FAILED_OUTPUT_TOKENS
 from adpkv.traces.registry import FORMATS, assumed, notice
@@ -189,6 +190,7 @@ BROKEN = {
     ],
     "llmservingsim.jsonl": [
         ('"arrival_time_ns": 90000000, ', "", r":2:1: .*field `arrival_time_ns`"),
+        ('"arrival_time_ns": 90000000', f'"arrival_time_ns": {NEVER}', r":2:\d+: Expected `int` <"),
         ('"input_toks": 18, ', '"input_toks": 17, ', r":2:\d+: 18 input_tok_ids for 17"),
         ('"output_toks": 9, ', "", r":2:1: .*missing required field `output_toks`"),
     ],
