@@ -11,6 +11,7 @@ import platform
 import resource
 import shutil
 import sys
+import tracemalloc
 from collections.abc import Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
@@ -88,9 +89,21 @@ def _huge_pages() -> Finding:
         hint = f"echo madvise > {HUGE_PAGES}, {gain}"
         return Finding(name, False, "none: the system gives none", Need.NOTHING, hint)
     if not huge_pages.use():
+        if sys.version_info >= (3, 12):
+            return Finding(name, True, "not used by Python 3.12 or newer", Need.NOTHING)
+        if _memory_is_watched():
+            found = "none: somebody looks at this process's memory"
+            hint = f"unset PYTHONMALLOC PYTHONDEVMODE PYTHONTRACEMALLOC, {gain}"
+            return Finding(name, False, found, Need.NOTHING, hint)
         found, hint = "none: no room for its range of addresses (ulimit -v)", "ulimit -v unlimited"
         return Finding(name, False, found, Need.NOTHING, f"{hint}, {gain}")
     return Finding(name, True, "used for a simulation's memory", Need.NOTHING)
+
+
+def _memory_is_watched() -> bool:
+    """Whether the allocator stays what it is for those who look at it (`huge_pages.c`)."""
+    asked = os.environ.get("PYTHONMALLOC") or sys.flags.dev_mode
+    return bool(asked) or tracemalloc.is_tracing()
 
 
 def _package(name: str) -> Finding:

@@ -187,10 +187,34 @@ def test_huge_pages_are_those_of_the_build_and_the_system(
     monkeypatch.setattr(probes, "HUGE_PAGES", file)
     monkeypatch.setattr(probes, "build", lambda: build)
     monkeypatch.setattr(probes.huge_pages, "use", lambda: uses)
+    monkeypatch.setattr(probes, "_memory_is_watched", lambda: False)
+    monkeypatch.setattr(probes.sys, "version_info", (3, 11))
     said = probes._huge_pages()
     assert (said.fine, said.found, said.need) == (not hint, found, Need.NOTHING)
     assert said.hint.startswith(hint)
     assert (str(file) in said.hint) is hint.startswith("echo")
+
+
+@pytest.mark.parametrize("name", ["PYTHONMALLOC", "tracemalloc", "3.12"])
+def test_whose_memory_is_watched_has_room_for_huge_pages_and_does_not_use_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    file = tmp_path / "enabled"
+    file.write_text("[always] madvise never")
+    monkeypatch.setattr(probes, "HUGE_PAGES", file)
+    monkeypatch.setattr(probes, "build", lambda: "compiled")
+    monkeypatch.setattr(probes.huge_pages, "use", lambda: False)
+    version = (3, 12) if name == "3.12" else (3, 11)
+    monkeypatch.setattr(probes.sys, "version_info", version)
+    monkeypatch.setattr(probes.tracemalloc, "is_tracing", lambda: name == "tracemalloc")
+    if name == "PYTHONMALLOC":
+        monkeypatch.setenv(name, "debug")
+    said = probes._huge_pages()
+    if name == "3.12":
+        assert (said.fine, said.found) == (True, "not used by Python 3.12 or newer")
+    else:
+        assert (said.fine, said.found) == (False, "none: somebody looks at this process's memory")
+        assert said.hint.startswith("unset PYTHONMALLOC")
 
 
 def test_no_gpu_is_a_note(monkeypatch: pytest.MonkeyPatch) -> None:
