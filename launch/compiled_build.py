@@ -39,7 +39,7 @@ FILES = (
     *(f"transport/{name}.py" for name in ("posting", "virtual", "virtual_link")),
     *(f"transport/{name}.py" for name in ("staged", "staged_chunks", "staged_slots")),
     "traces/mooncake.py",
-    *(f"workload/{name}.py" for name in ("cancels", "reading", "traces")),
+    *(f"workload/{name}.py" for name in ("cancels", "columns", "reading", "traces")),
 )
 LEFT_OUT = frozenset(
     {

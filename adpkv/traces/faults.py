@@ -56,6 +56,8 @@ def faults_in(
     except TraceError:
         # Who reads the requests will say it: an experiment may be loaded without its trace.
         return []
+    if limit is None and not _has_any(path):
+        return []
     found: list[TraceFault] = []
     number, has_sessions, of_request = 0, False, None
     for line_number, raw in source.lines(path):
@@ -80,6 +82,14 @@ def faults_in(
             " workload.sessions to recorded",
         )
     return found
+
+
+def _has_any(path: Path) -> bool:
+    """Whether any line may have a fault: most traces have none."""
+    try:
+        return source.has(path, _MARK)
+    except TraceError:
+        return True  # a look at each line will say where
 
 
 def _decoded(place: JsonPlace) -> Line:

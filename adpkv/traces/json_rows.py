@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -25,9 +24,8 @@ _PATH: Final = re.compile(r"at `\$([^`]*)`")
 Value = TypeVar("Value")
 
 
-@dataclass(frozen=True, slots=True)
-class JsonPlace:
-    """A place in JSON text: `raw` begins in this line and column of the file."""
+class JsonPlace(msgspec.Struct, frozen=True, gc=False):
+    """A place in JSON text: `raw` begins in this line and column of the file. Each line has one."""
 
     path: Path
     line: int

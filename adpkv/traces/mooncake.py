@@ -93,19 +93,23 @@ def _row(
         )
     if session is not None:
         seen.add(session)
-    waits = [ms for ms in (line.cancel_ms, line.deadline_ms) if ms is not None]
-    return Row(
-        at_ns=_ns(place, "timestamp", line.timestamp),
-        prompt_tokens=prompt,
-        output_tokens=line.output_length,
-        hash_ids=ids,
-        key=session,
-        parent=session,
-        think_ns=_ns(place, "think_ms" if line.delay is None else "delay", think),
-        cancel_ns=_ns(place, "cancel_ms", min(waits, default=None)),
-        # AIPerf's `messages` are the whole conversation unless they say otherwise.
-        adds=line.session is None and (line.messages is None or line.message_mode == "delta"),
-        fault=line.fault,
+    cancel_ms = line.cancel_ms
+    if cancel_ms is None or (line.deadline_ms is not None and line.deadline_ms < cancel_ms):
+        cancel_ms = line.deadline_ms
+    # AIPerf's `messages` are the whole conversation unless they say otherwise.
+    adds = line.session is None and (line.messages is None or line.message_mode == "delta")
+    return Row(  # by place: by name it takes three times as long
+        _ns(place, "timestamp", line.timestamp),
+        prompt,
+        line.output_length,
+        ids,
+        session,
+        session,
+        _ns(place, "think_ms" if line.delay is None else "delay", think),
+        UNKNOWN,
+        _ns(place, "cancel_ms", cancel_ms),
+        adds,
+        line.fault,
     )
 
 

@@ -5,7 +5,8 @@ The whole file is read and checked at once, before anything runs: nothing is hal
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -15,6 +16,7 @@ from adpkv.errors import TraceError, UsageError
 from adpkv.random_draws import exponential
 from adpkv.traces.registry import notice
 from adpkv.traces.row import MOST_TOKENS, UNKNOWN, Format, Place, Reading, Row
+from adpkv.workload.columns import Columns
 from adpkv.workload.traces import FIRST, PLACE_BITS, Trace
 
 __all__ = ["Limits", "Scaling", "Sessions", "read"]
@@ -96,12 +98,12 @@ def read(
     for place, row in found.rows(path, reading):
         if not builder.add(place, row):
             break
-        if scaling.limit is not None and len(builder.trace) >= scaling.limit:
+        if scaling.limit is not None and builder.count >= scaling.limit:
             break
-    if not builder.trace:
+    if not builder.count:
         cut = ", in the part that is wanted" if scaling.from_ns or scaling.until_ns else ""
         raise TraceError(f"{path}:1: the trace is empty{cut}, at least one request is needed")
-    return builder.trace
+    return builder.trace()
 
 
 def _check_block_size(path: Path, block_tokens: int, hash_tokens: int) -> None:
@@ -122,8 +124,8 @@ class _Turn:
     tokens: int
     """Prompt and output."""
     conversation: int
-    ids: list[int] = field(default_factory=list)
-    known_tokens: int = 0
+    ids: Sequence[int]
+    known_tokens: int
 
 
 class _Builder:
@@ -137,7 +139,10 @@ class _Builder:
         scaling: Scaling,
         sessions: Sessions,
     ) -> None:
-        self.trace = Trace(tokens)
+        self.count = 0
+        """Rows that were taken."""
+        self._columns = Columns(tokens)
+        self._tokens = tokens
         self._format, self._limits = found, limits
         self._scaling, self._sessions = scaling, sessions
         self._turns: dict[Any, _Turn] = {}
@@ -164,18 +169,31 @@ class _Builder:
         grown = row.prompt_tokens
         if row.adds and before is not None:
             grown += before.tokens
-        turn = self._turn(row, before, grown, told_ns)
-        self._append(place, row, grown, turn)
-        follows = before is not None and self._sessions.mode == "follow"
-        drawn = told_ns == UNKNOWN or self._sessions.rate_per_s is not None
-        at_ns = told_ns if not drawn else UNKNOWN if follows else self._drawn_ns(place)
-        self.trace.at_ns.append(at_ns)
-        self.trace.follows.append(before.row if before is not None and follows else FIRST)
-        self.trace.think_ns.append(self._think_ns(row, before, told_ns) if follows else 0)
-        self.trace.cancel_ns.append(row.cancel_ns)
+        ids, known_tokens = self._content(row, before)
+        conversation = self._conversation(row, before, grown)
+        prompt = _scaled(grown, self._scaling.prompt)
+        output = _scaled(row.output_tokens, self._scaling.output)
+        self._check_fits(place, prompt, output)
+        at_ns, follows, think_ns = told_ns, FIRST, 0
+        if before is not None and self._sessions.mode == "follow":
+            follows, think_ns = before.row, self._think_ns(row, before, told_ns)
+        if told_ns == UNKNOWN or self._sessions.rate_per_s is not None:
+            at_ns = UNKNOWN if follows != FIRST else self._drawn_ns(place)
+        known = known_tokens if known_tokens < prompt else prompt
+        self._columns.add(
+            (at_ns, prompt, output, known, conversation, follows, think_ns, row.cancel_ns), ids
+        )
         if row.key is not None:
-            self._turns[row.key] = turn
+            said, place_then = grown + row.output_tokens, self.count
+            self._turns[row.key] = _Turn(
+                place_then, told_ns, row.answer_ns, said, conversation, ids, known_tokens
+            )
+        self.count += 1
         return True
+
+    def trace(self) -> Trace:
+        """What was added so far."""
+        return self._columns.trace()
 
     def _is_early(self, row: Row, before: _Turn | None) -> bool:
         """Whether it is before the part that is wanted, or a turn of a session whose first was."""
@@ -238,38 +256,28 @@ class _Builder:
 
     # -- lengths and content -------------------------------------------------------------------
 
-    def _turn(self, row: Row, before: _Turn | None, grown: int, at_ns: int) -> _Turn:
-        turn = _Turn(len(self.trace), at_ns, row.answer_ns, grown + row.output_tokens, -1)
+    def _content(self, row: Row, before: _Turn | None) -> tuple[Sequence[int], int]:
+        """The ids of its prompt, and how many of its tokens they name."""
         ids = row.hash_ids
         if before is not None and row.adds:
             # Its own ids would name what it adds, which stands elsewhere in this prompt.
-            turn.ids, turn.known_tokens = before.ids, before.known_tokens
-        elif ids is not None:
-            tokens = self.trace.hash_tokens
-            turn.ids = _chained(ids) if self._format.chained else ids
-            turn.known_tokens = min(row.prompt_tokens, len(ids) * tokens)
-        if row.key is not None and (ids is None or row.adds):
-            # A shorter prompt than all that was said before is of another conversation: something
-            # was left out of it, and nobody knows where.
-            goes_on = before is not None and grown >= before.tokens and before.conversation >= 0
-            if before is not None and goes_on:
-                turn.conversation = before.conversation
-            else:
-                turn.conversation = self._conversations
-                self._conversations += 1
-        return turn
+            return before.ids, before.known_tokens
+        if ids is None:
+            return (), 0
+        named = len(ids) * self._tokens
+        known = named if named < row.prompt_tokens else row.prompt_tokens
+        return _chained(ids) if self._format.chained else ids, known
 
-    def _append(self, place: Place, row: Row, grown: int, turn: _Turn) -> None:
-        trace = self.trace
-        prompt = _scaled(grown, self._scaling.prompt)
-        output = _scaled(row.output_tokens, self._scaling.output)
-        self._check_fits(place, prompt, output)
-        trace.prompt_tokens.append(prompt)
-        trace.output_tokens.append(output)
-        trace.known_tokens.append(min(prompt, turn.known_tokens))
-        trace.ids.extend(turn.ids)
-        trace.first_id.append(len(trace.ids))
-        trace.conversation.append(turn.conversation)
+    def _conversation(self, row: Row, before: _Turn | None, grown: int) -> int:
+        """Whose words follow those that ids name; -1: nobody knows."""
+        if row.key is None or (row.hash_ids is not None and not row.adds):
+            return -1
+        # A shorter prompt than all that was said before is of another conversation: something was
+        # left out of it, and nobody knows where.
+        if before is not None and grown >= before.tokens and before.conversation >= 0:
+            return before.conversation
+        self._conversations += 1
+        return self._conversations - 1
 
     def _check_fits(self, place: Place, prompt: int, output: int) -> None:
         limits, key = self._limits, self._format.prompt_key
@@ -307,4 +315,6 @@ def _chained(ids: list[int]) -> list[int]:
 
 
 def _scaled(tokens: int, factor: float) -> int:
+    if factor == 1.0 and 1 <= tokens <= MOST_TOKENS:
+        return tokens
     return max(1, round(min(tokens * factor, MOST_TOKENS)))

@@ -10,6 +10,7 @@ import pytest
 
 from adpkv.errors import MissingPieceError, TraceError
 from adpkv.traces.registry import notice
+from adpkv.traces.source import PART_BYTES, has
 from adpkv.workload.reading import Scaling, read
 
 LINE = b'{"timestamp": 0, "input_length": 9, "output_length": 2, "hash_ids": [1]}\n'
@@ -66,3 +67,16 @@ def test_a_byte_order_mark_is_no_part_of_the_first_heading(tmp_path: Path) -> No
 def test_a_folder_is_no_trace(tmp_path: Path) -> None:
     with pytest.raises(TraceError, match="cannot be read: Is a directory"):
         notice(tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["", "gzip", "zstd"])
+def test_a_text_is_found_wherever_it_stands(tmp_path: Path, kind: str) -> None:
+    """Also where it begins in one part and ends in another."""
+    file, text = tmp_path / "trace", b'"fault"'
+    for at in (0, PART_BYTES - len(text), *range(PART_BYTES - 3, PART_BYTES + 3), 3 * PART_BYTES):
+        data = b"." * at + text + b"." * 9
+        file.write_bytes(packed(kind, data) if kind else data)
+        assert has(file, text), at
+        cut = data.replace(text, text[:-1])
+        file.write_bytes(packed(kind, cut) if kind else cut)
+        assert not has(file, text), at
