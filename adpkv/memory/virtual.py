@@ -7,7 +7,7 @@ doubt (a peer may still write), double free, two owners, two writers, and KV tha
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from adpkv.memory.port import Report
 from adpkv.memory.reuse import KeptBlocks
@@ -17,6 +17,9 @@ __all__ = ["Landing", "LedgerMemory"]
 
 NOBODY: Final = 0
 """In place of a lease number; these begin at 1."""
+
+_NOBODY: Final[Any] = NOBODY
+"""The same as an object, for the lists."""
 
 
 class Landing(Protocol):
@@ -31,9 +34,8 @@ class Landing(Protocol):
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class LedgerMemory:
-    """One rank's ledger; implements `memory.port.Memory`. A call costs O(its blocks), but for two:
-    a block that awaits a write for another lease than its own is looked for in all that await one,
-    and a lease that gives up a shared block among all its readers."""
+    """One rank's ledger; implements `memory.port.Memory`. A call costs O(its blocks), but for a
+    lease that gives up a shared block: it is looked for among all readers of that."""
 
     def __init__(
         self,
@@ -46,13 +48,13 @@ class LedgerMemory:
         self.block_bytes = block_bytes
         self._report = report
         self._blocks = blocks
-        # It grows with the highest block used so far: a pool gives low blocks out first, and most
-        # ranks of a large job never use all of theirs.
-        self._owner: list[int] = []
-        self._awaited: dict[int, set[int]] = {}
-        """Lease -> its blocks into which a peer may write; a block has one writer at most."""
-        self._exposed: set[int] = set()
-        """All of these blocks."""
+        # They grow with the highest block used so far: a pool gives low blocks out first, and most
+        # ranks of a large job never use all of theirs. Their numbers are shared objects: a compiled
+        # list of `int` would make one for each block.
+        self._owner: list[Any] = []
+        """By block: the lease that has it."""
+        self._writer: list[Any] = []
+        """By block: the lease for which a peer may write into it."""
         self._landed: set[int] = set()
         self._kept = KeptBlocks(report)
         self._overwritten: set[int] = set()
@@ -62,79 +64,68 @@ class LedgerMemory:
         """Blocks get a new owner. A fresh one must have none, an evicted one no writer."""
         self._reach(fresh)
         owners = self._owner
-        if any(map(owners.__getitem__, fresh)) or len(set(fresh)) < len(fresh):
-            for block in fresh:
-                if owners[block]:
-                    self._report(
-                        "two_owners",
-                        f"block {block} of lease {owners[block]} given to {owner}",
-                        (owners[block], owner),
-                    )
-                owners[block] = owner
-        else:
-            for block in fresh:
-                owners[block] = owner
+        lease: Any = owner
+        for block in fresh:
+            if owners[block]:
+                self._report(
+                    "two_owners",
+                    f"block {block} of lease {owners[block]} given to {owner}",
+                    (owners[block], owner),
+                )
+            owners[block] = lease
         if evicted:
             self._kept.gone(evicted, "evicted")
+            writers, doubtful = self._writer, False
             for block in evicted:
-                owners[block] = owner
-            self._doubt(evicted, "evicted")
+                owners[block] = lease
+                if writers[block]:
+                    doubtful = True
+            if doubtful:
+                self._doubt(evicted, "evicted")
 
     def release(self, blocks: Sequence[int]) -> None:
         """Blocks go back to the free list."""
         if not blocks:
             return
         self._reach(blocks)
-        owners = self._owner
+        owners, writers, doubtful = self._owner, self._writer, False
         self._kept.gone(blocks, "freed")
         self._landed.discard(owners[blocks[0]])
         if self._overwritten:
             self._overwritten.difference_update([owners[block] for block in blocks])
-        if all(map(owners.__getitem__, blocks)) and len(set(blocks)) == len(blocks):
-            for block in blocks:
-                owners[block] = NOBODY
-        else:
-            for block in blocks:
-                if not owners[block]:
-                    self._report("double_free", f"block {block} was free already", ())
-                owners[block] = NOBODY
-        self._doubt(blocks, "freed")
+        for block in blocks:
+            if not owners[block]:
+                self._report("double_free", f"block {block} was free already", ())
+            owners[block] = _NOBODY
+            if writers[block]:
+                doubtful = True
+        if doubtful:
+            self._doubt(blocks, "freed")
 
     def expect_write(self, owner: int, blocks: Sequence[int]) -> None:
-        """One peer may write into the blocks from now on."""
+        """One peer may write into the blocks from now on; of a block that is advertised for the
+        second time, the last one."""
         self._kept.exposed(owner, blocks)
-        found = set(blocks)
-        if len(found) < len(blocks) or not self._exposed.isdisjoint(found):
-            self._contest(owner, blocks)
-        self._exposed |= found
-        mine = self._awaited.setdefault(owner, found)
-        mine |= found
-
-    def _contest(self, owner: int, blocks: Sequence[int]) -> None:
-        """Some of these blocks are advertised for the second time. The last lease has them."""
+        self._reach(blocks)
+        writers = self._writer
+        lease: Any = owner
         for block in blocks:
-            writer = self.awaited((block,))
-            if writer:
+            if writers[block]:
                 self._report(
                     "two_writers",
-                    f"block {block} awaits lease {writer} and {owner}",
-                    (writer, owner),
+                    f"block {block} awaits lease {writers[block]} and {owner}",
+                    (writers[block], owner),
                 )
-                self._awaited[writer].remove(block)
-            self._awaited.setdefault(owner, set()).add(block)
-            self._exposed.add(block)
+            writers[block] = lease
 
     def end_write(self, owner: int, blocks: Sequence[int]) -> None:
         """It is proven that the peer writes no more."""
-        mine = self._awaited.get(owner)
-        if mine is None:
-            return
-        ended = mine.intersection(blocks)
-        self._exposed -= ended
-        if len(ended) == len(mine):
-            del self._awaited[owner]
-        else:
-            mine -= ended
+        self._reach(blocks)
+        writers = self._writer
+        lease: Any = owner
+        for block in blocks:
+            if writers[block] == lease:
+                writers[block] = _NOBODY
 
     def keep(self, blocks: Sequence[int], keys: Sequence[int]) -> None:
         """These blocks hold the KV of these keys, and may be shared."""
@@ -152,31 +143,30 @@ class LedgerMemory:
         """The lease for which a peer may write into the blocks. The link remembers it with an
         advertise."""
         block = blocks[0]
-        if block not in self._exposed:
-            return NOBODY
-        owner = self._owner_of(block)
-        if block in self._awaited.get(owner, ()):
-            return owner
-        return next(lease for lease, waits in self._awaited.items() if block in waits)
+        return self._writer[block] if block < len(self._writer) else NOBODY
 
     def land(self, owner: int, blocks: Sequence[int], *, whole: bool) -> None:
         """The link wrote into the blocks for lease `owner`; `whole`: all bytes of the transfer."""
-        if owner == NOBODY:
-            wrong = [block for block in blocks if block in self._exposed]
-        else:
-            mine = self._awaited.get(owner, set())
-            right = mine.issuperset(blocks)
-            wrong = [] if right else [block for block in blocks if block not in mine]
-        if wrong:
-            now = self._owner_of(wrong[0])
-            self._report(
-                "write_after_free",
-                f"bytes for lease {owner} landed in block {wrong[0]}, which lease {now} holds now",
-                (owner, now),
-            )
-            self._overwritten.update([one for one in map(self._owner_of, wrong) if one])
-        elif whole:
+        self._reach(blocks)
+        writers = self._writer
+        lease: Any = owner
+        for block in blocks:
+            if writers[block] != lease:
+                self._stray(owner, blocks)
+                return
+        if whole:
             self._landed.add(owner)
+
+    def _stray(self, owner: int, blocks: Sequence[int]) -> None:
+        """Bytes landed in blocks that await none for this lease."""
+        wrong = [block for block in blocks if self._writer[block] != owner]
+        now = self._owner[wrong[0]]
+        self._report(
+            "write_after_free",
+            f"bytes for lease {owner} landed in block {wrong[0]}, which lease {now} holds now",
+            (owner, now),
+        )
+        self._overwritten.update([one for one in [self._owner[block] for block in wrong] if one])
 
     def compute(
         self, blocks: Sequence[int], keys: Sequence[int], first_token: int, end_token: int
@@ -225,27 +215,28 @@ class LedgerMemory:
         return self._owner[block] if block < len(self._owner) else NOBODY
 
     def _reach(self, blocks: Sequence[int]) -> None:
-        """Grow the list so that it has these blocks: to twice the highest, and to the whole pool
-        once an eighth of that is used, so that nobody looks for the highest any more."""
-        if len(self._owner) == self._blocks:
+        """Grow the lists so that they have these blocks: to twice the highest, and to the whole
+        pool once an eighth of that is used, so that nobody looks for the highest any more."""
+        size = len(self._owner)
+        if size == self._blocks:
             return
         highest = max(blocks, default=-1)
-        if len(self._owner) <= highest < self._blocks:
+        if size <= highest < self._blocks:
             few = highest < self._blocks // 8
             wanted = min(2 * highest + 16, self._blocks) if few else self._blocks
-            self._owner += [NOBODY] * (wanted - len(self._owner))
+            self._owner += [_NOBODY] * (wanted - size)
+            self._writer += [_NOBODY] * (wanted - size)
 
     def _doubt(self, blocks: Sequence[int], how: str) -> None:
         """Report those of the blocks that leave their owner while a peer may write into them; each
         only once."""
-        if self._exposed.isdisjoint(blocks):
-            return
+        writers = self._writer
         for block in blocks:
-            writer = self.awaited((block,))
+            writer = writers[block]
             if writer:
                 self._report(
                     "freed_in_doubt",
                     f"block {block} was {how} while lease {writer} awaits a write",
                     (writer,),
                 )
-                self.end_write(writer, (block,))
+                writers[block] = _NOBODY
