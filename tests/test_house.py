@@ -81,6 +81,7 @@ COORDINATES = "adpkv.worlds.assemble_coordinator"
 SERVED = (EXECUTOR, OUTPUT, DIAGNOSIS, FAULTS, WORKLOAD, ASSEMBLE, COORDINATES)
 INNER = (CORE, ERRORS, CONFIG, *SERVED, *PORTS)
 MEMORY_CHECK, ONCE = "adpkv.worlds.memory_check", "adpkv.worlds.once"
+SETTINGS = "adpkv.worlds.instance_settings"
 CUSTOM, SELECT = "adpkv.worlds.custom_ports", "adpkv.worlds.select_ports"
 
 ARROWS = {
@@ -147,6 +148,7 @@ ARROWS = {
     DIAGNOSIS: (CORE, ERRORS, EXECUTOR, RECORDER, INSPECT, OUTPUT, "adpkv.model.port"),
     MEMORY_CHECK: (CORE, ERRORS, CONFIG, "adpkv.control_groups"),
     ONCE: (CONFIG,),
+    SETTINGS: (CORE, CONFIG, EXECUTOR, ONCE),
     ASSEMBLE: (
         CORE,
         CONFIG,
@@ -157,8 +159,9 @@ ARROWS = {
         "adpkv.model.cost",
         OWN_MODEL,
         ONCE,
+        SETTINGS,
     ),
-    COORDINATES: (CORE, CONFIG, EXECUTOR, ASSEMBLE, *PORTS),
+    COORDINATES: (CORE, CONFIG, EXECUTOR, ONCE, SETTINGS, *PORTS),
     # Ports of a caller or of a plugin, in either world.
     CUSTOM: (
         CORE,

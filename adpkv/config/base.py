@@ -108,6 +108,12 @@ class Section(BaseModel):
     """The name of a `cached_property` -> the attributes that it is computed of. One that is not
     here may be computed of any."""
 
+    def computed(self) -> Self:
+        """The same, with all that is computed once there: copies of it have only what was."""
+        for name in self.computed_of:
+            getattr(self, name)
+        return self
+
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """A copy with other values, without what was computed of the values before. pydantic copies
         that along, and it would be wrong."""
@@ -122,7 +128,7 @@ class Section(BaseModel):
         them, of values that are known to be valid."""
         kind = type(self)
         found, values = kind.__new__(kind), self.__dict__ | update
-        if len(values) > len(kind.model_fields):
+        if len(values) > len(kind.__pydantic_fields__):
             self._forget(values, update)
         put = object.__setattr__  # the model is frozen
         put(found, "__dict__", values)

@@ -197,13 +197,12 @@ def _sizes(workload: WorkloadConfig, most: int, pool: int) -> tuple[int, int, in
         case TraceConfig() | CustomWorkloadConfig():
             requests, longest, total = most, pool, most * pool
         case ScriptConfig():
-            sizes = [
-                (one.prompt_tokens + one.output_tokens, one.times) for one in workload.requests
-            ]
-            fits = [(min(tokens, pool), times) for tokens, times in sizes]
-            requests = sum(times for _, times in fits)
-            longest = max((tokens for tokens, _ in fits), default=0)
-            total = sum(tokens * times for tokens, times in fits)
+            requests = longest = total = 0
+            for one in workload.requests:
+                tokens, times = min(one.prompt_tokens + one.output_tokens, pool), one.times
+                requests += times
+                longest = max(longest, tokens)
+                total += tokens * times
         case PoissonConfig() | ClosedLoopConfig():
             requests = workload.requests
             if isinstance(workload, ClosedLoopConfig):

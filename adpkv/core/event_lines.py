@@ -6,6 +6,8 @@ time. The names of its fields are the keys of the line, in order.
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
 __all__ = ["Cached", "Caused", "EventLine", "Routed", "WithOutcome", "detail_of"]
@@ -44,7 +46,13 @@ class Cached(EventLine, gc=False):
     cached: int
 
 
+_COMMON: Final = len(EventLine.__struct_fields__)
+_NAMES: Final[dict[type[EventLine], str]] = {
+    shape: shape.__struct_fields__[_COMMON] for shape in (Caused, WithOutcome, Routed, Cached)
+}
+
+
 def detail_of(line: EventLine) -> dict[str, object]:
     """What the line says besides what every line does."""
-    names = line.__struct_fields__[len(EventLine.__struct_fields__) :]
-    return {name: getattr(line, name) for name in names}
+    name = _NAMES.get(type(line))
+    return {} if name is None else {name: getattr(line, name)}

@@ -78,7 +78,8 @@ class Topology:
     @property
     def ranks(self) -> int:
         """How many ranks the job has."""
-        return sum(instance.ranks for instance in self.instances)
+        last = self.instances[-1]
+        return last.first + last.ranks
 
     def of_kind(self, kind: Kind) -> tuple[Instance, ...]:
         """The instances of one kind, in order."""

@@ -82,6 +82,7 @@ def variation(base: Experiment) -> Variation:
         )
     if base.regression is not None or base.sweep is not None:
         base = base.model_copy(update={"regression": None, "sweep": None})
+    base = base.computed()  # all seeds are copies of it
     most_tokens = (base.least_blocks - 1) * base.kv_cache.block_tokens
     if prompt[0] + output[0] > most_tokens:
         raise UsageError(f"{base.name}: kv_cache.blocks: no request of the workload fits a rank")

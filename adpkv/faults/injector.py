@@ -25,6 +25,9 @@ __all__ = ["CONTACT", "MOST_REMEMBERED", "Armed", "Decision", "Injector", "armed
 MOST_REMEMBERED: Final = 4096
 """For how many of the latest messages a rank remembers how often it has sent them."""
 
+# Looked up once: to look a member up in its enum takes longer than what is compared.
+_PHASE, _PEER, _REQUEST = Nearest.PHASE, Nearest.PEER, Nearest.REQUEST
+
 CONTACT: Final = "contact"
 """The pseudo-phase of a rank's first post to a peer; only `slow_first_contact` uses it."""
 
@@ -72,11 +75,12 @@ class Armed:
 
 def armed(experiment: Experiment, rank: int) -> list[Armed]:
     """The faults of the experiment that can hit this rank, numbered as in the experiment."""
-    return [
-        Armed(number, fault)
-        for number, fault in enumerate(experiment.faults)
-        if fault.ranks is None or rank in fault.ranks
-    ]
+    found = []
+    for number, fault in enumerate(experiment.faults):
+        ranks = fault.ranks
+        if ranks is None or rank in ranks:
+            found.append(Armed(number, fault))
+    return found
 
 
 class Injector:
@@ -123,8 +127,8 @@ class Injector:
             if fault.count is not None and one.fired >= fault.count:
                 continue
             what = what or self._what(request_id, attempt, phase)
-            drawn = uniform(self._seed, "fault", one.number, *what)
-            if drawn >= fault.probability:
+            likely = fault.probability
+            if likely < 1.0 and uniform(self._seed, "fault", one.number, *what) >= likely:
                 one.came(Nearest.CHANCE)
                 continue
             one.hit()
@@ -155,10 +159,11 @@ def _operations(fault: FaultConfig) -> tuple[str, ...]:
 def _missed(fault: FaultConfig, peer: int, request_id: int, now_ns: int) -> Nearest | None:
     """How far the operation matches the fault's conditions, up to the first that fails; None if all
     match."""
-    if fault.peers is not None and peer not in fault.peers:
-        return Nearest.PHASE
-    if fault.requests is not None and request_id not in fault.requests:
-        return Nearest.PEER
-    if now_ns < fault.after_ns or (fault.before_ns is not None and now_ns >= fault.before_ns):
-        return Nearest.REQUEST
+    peers, requests, before_ns = fault.peers, fault.requests, fault.before_ns
+    if peers is not None and peer not in peers:
+        return _PHASE
+    if requests is not None and request_id not in requests:
+        return _PEER
+    if now_ns < fault.after_ns or (before_ns is not None and now_ns >= before_ns):
+        return _REQUEST
     return None

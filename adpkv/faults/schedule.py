@@ -33,9 +33,9 @@ class Restart(NamedTuple):
 def instants(seed: int, number: int, fault: FaultConfig, rank: int) -> list[int]:
     """When fault `number` hits the rank, in nanoseconds, sorted. Each possible hit has its own
     random draw."""
-    found = []
+    found, likely = [], fault.probability
     for hit in range(fault.count or 1):
-        if uniform(seed, "fault", number, "rank", rank, hit) >= fault.probability:
+        if likely < 1.0 and uniform(seed, "fault", number, "rank", rank, hit) >= likely:
             continue
         at_ns = fault.after_ns
         if fault.before_ns is not None:

@@ -11,9 +11,7 @@ from typing import Final
 from adpkv import plugins
 from adpkv.config import Experiment
 from adpkv.config.model import CostedModelConfig
-from adpkv.core import router
 from adpkv.core.block_pool import BlockPool
-from adpkv.core.group_limits import GroupLimits
 from adpkv.core.ids import SessionId
 from adpkv.core.inbox_age import InboxAges
 from adpkv.core.membership import Membership
@@ -24,8 +22,7 @@ from adpkv.core.router import Router
 from adpkv.core.rules import Rules
 from adpkv.core.session import Role
 from adpkv.core.session_limits import TransceiverLimits
-from adpkv.core.slots import SlotLimits
-from adpkv.core.topology import Instance, Kind, Topology
+from adpkv.core.topology import Instance, Topology
 from adpkv.core.transceiver import Transceiver
 from adpkv.core.values import Violation
 from adpkv.executor.collectives import CollectiveCounts
@@ -36,7 +33,7 @@ from adpkv.executor.loop import RankProgram
 from adpkv.executor.messages import Unpacked
 from adpkv.executor.phases import Phases
 from adpkv.executor.ports import Clock, Mailbox, Recorder, Signals
-from adpkv.executor.rank import Conduct, Rank, RankPorts, Succession, Timing
+from adpkv.executor.rank import Rank, RankPorts, Succession
 from adpkv.executor.sampling import OFF, Sampler
 from adpkv.executor.serving import Serving
 from adpkv.executor.transfers import Transfers
@@ -46,6 +43,12 @@ from adpkv.model.own import OwnModel
 from adpkv.model.port import Model
 from adpkv.transport.port import Transport
 from adpkv.transport.staged import StagedTransport
+from adpkv.worlds.instance_settings import (
+    InstanceSettings,
+    group_limits,
+    says_cached,
+    settings_of,
+)
 from adpkv.worlds.once import once
 
 __all__ = [
@@ -56,20 +59,7 @@ __all__ = [
     "build_rank",
     "build_staged",
     "says_cached",
-    "stop_ns",
 ]
-
-ABANDON_AFTER = 4
-"""After how many drain timeouts a group leaves without the coordinator's release. The coordinator
-gives up earlier, so it has reported by then whose answer is missing."""
-
-SENDER_SLACK_NS = 1_000_000_000
-"""How much longer a sender waits than its receiver, beyond the time that messages may take. So it
-is the receiver's timeout that the client sees: its limit is about what the client waits for."""
-
-RANK_FAILURE_SLACK_NS = 1_000_000_000
-"""Time for a group with a failed rank to resume on a loaded machine."""
-
 
 UNPACKED_REPEATS: Final = 8
 """How often a receiver repeats the message how many chunks it has unpacked, within the time that
@@ -216,178 +206,65 @@ def build_rank(
         fired: how often each fault has hit this rank so far.
         rules, parts, phases, route: a policy's, in place of the contract's and of our router.
     """
-    instance, silence = topology.instance_of(rank), experiment.legal_silence
-    successor = partial(_leader, experiment, instance, mailbox, clock, pulse=pulse)
+    instance = topology.instance_of(rank)
+    same = settings_of(experiment, instance)
+    successor = partial(_leader, same, instance, mailbox, clock, pulse=pulse)
     assembled = Rank(
         rank=rank,
         instance=instance,
-        limits=_group_limits(experiment, instance, route),
-        timing=once(experiment, ("timing", silence), partial(_timing, experiment)),
+        limits=group_limits(experiment, instance, route),
+        timing=same.timing,
         ports=RankPorts(
             clock, mailbox, transport, model, recorder, signals, memory, staged, sampler
         ),
-        pool=_pool(experiment, instance),
-        transceiver=_transceiver(experiment, instance, rules, parts, transport),
-        owner=_owner(experiment, rank - instance.first, parts),
+        pool=BlockPool(same.blocks, reuse=same.reuses),
+        transceiver=_transceiver(same, rules, parts, transport),
+        owner=_owner(same, rank - instance.first, parts),
         responses=ResponseBuffer(),
         leader=successor() if rank == instance.leader else None,
-        succession=_succession(experiment, membership or Membership(instance.members), successor),
+        succession=_succession(same, membership or Membership(instance.members), successor),
         inbox_ages=inbox_ages,
         rules=rules,
-        memory_limits=once(experiment, "memory_limits", lambda: experiment.router.memory_limits),
-        conduct=once(experiment, "conduct", partial(_conduct, experiment)),
+        memory_limits=same.memory_limits,
+        conduct=same.conduct,
         fired=fired,
     )
-    serving = assembled.serving = _serving(experiment, assembled, parts)
+    serving = assembled.serving = _serving(same, assembled, parts)
     transceiver = assembled.transceiver
     assembled.transfers = Transfers(rank, transceiver, transport, mailbox, serving, staged)
     return RankProgram(phases(assembled, counts))
 
 
 def _succession(
-    experiment: Experiment, membership: Membership, successor: Callable[[], Leader]
+    same: InstanceSettings, membership: Membership, successor: Callable[[], Leader]
 ) -> Succession:
-    return Succession(membership, successor, shrinks=experiment.on_rank_failure == "shrink")
+    return Succession(membership, successor, shrinks=same.shrinks)
 
 
-def _conduct(experiment: Experiment) -> Conduct:
-    drains = experiment.on_instance_unhealthy == "drain"
-    return Conduct(drains=drains, finishes=experiment.on_sigterm == "finish")
-
-
-def _owner(experiment: Experiment, index: int, parts: Parts) -> SoleOwner:
-    return parts.replica(index) if experiment.topology.replicated else SoleOwner()
+def _owner(same: InstanceSettings, index: int, parts: Parts) -> SoleOwner:
+    return parts.replica(index) if same.replicated else SoleOwner()
 
 
 def _transceiver(
-    experiment: Experiment, instance: Instance, rules: Rules, parts: Parts, transport: Transport
+    same: InstanceSettings, rules: Rules, parts: Parts, transport: Transport
 ) -> Transceiver:
-    role = Role.SENDER if instance.kind is Kind.CONTEXT else Role.RECEIVER
-    key = ("transceiver_limits", role, experiment.legal_silence)
-    limits = parts.limits(once(experiment, key, partial(_transceiver_limits, experiment, role)))
-    return Transceiver(role, limits, rules, can_withdraw=transport.can_withdraw)
-
-
-def _pool(experiment: Experiment, instance: Instance) -> BlockPool:
-    cache = experiment.kv_cache
-    blocks = experiment.blocks_of(instance.index)
-    return BlockPool(blocks, reuse=cache.reused_by(instance.kind))
-
-
-def _timing(experiment: Experiment) -> Timing:
-    return Timing(
-        experiment.executor.busy_wait_ns,
-        experiment.executor.idle_wait_ns,
-        max(experiment.executor.drain_timeout_ns, experiment.legal_silence.proof_ns),
-        ABANDON_AFTER * stop_ns(experiment),
-        experiment.legal_silence.late_ns,
-    )
-
-
-def stop_ns(experiment: Experiment) -> int:
-    """For how long an instance may send nothing while it stops, in nanoseconds."""
-    patience_ns = experiment.legal_silence.proof_ns + RANK_FAILURE_SLACK_NS
-    return max(experiment.executor.drain_timeout_ns, patience_ns)
+    limits = parts.limits(same.transceiver)
+    return Transceiver(same.role, limits, rules, can_withdraw=transport.can_withdraw)
 
 
 def _leader(
-    experiment: Experiment, instance: Instance, mailbox: Mailbox, clock: Clock, *, pulse: bool
+    same: InstanceSettings, instance: Instance, mailbox: Mailbox, clock: Clock, *, pulse: bool
 ) -> Leader:
     return Leader(
         instance.index,
         mailbox,
         clock,
-        queue_timeout_ns=_queue_limit_ns(experiment, instance.kind),
-        pulse_ns=experiment.pulse_ns if pulse else 0,
+        queue_timeout_ns=same.queue_timeout_ns,
+        pulse_ns=same.pulse_ns if pulse else 0,
     )
 
 
-def _queue_limit_ns(experiment: Experiment, kind: Kind) -> int:
-    """How long a request may wait in an instance, for a rank and for blocks, slots included at the
-    receiving end. A context instance schedules it first; a generation instance fetches its KV."""
-    if kind is Kind.CONTEXT:
-        return experiment.executor.queue_timeout_ns
-    return experiment.transceiver.wait_timeout_ns
-
-
-def _serving(experiment: Experiment, rank: Rank, parts: Parts) -> Serving:
-    if rank.instance.kind is Kind.CONTEXT:
-        return parts.context(rank, experiment.executor.token_budget)
-    return parts.generation(
-        rank,
-        experiment.executor.max_batch_size,
-        verify_at_end=experiment.observe.verify_at_end,
-    )
-
-
-def _group_limits(experiment: Experiment, instance: Instance, route: Router | None) -> GroupLimits:
-    if route is not None:
-        return _made_group_limits(experiment, instance, route)
-    key = ("group_limits", instance.index)
-    return once(experiment, key, partial(_made_group_limits, experiment, instance, None))
-
-
-def _made_group_limits(
-    experiment: Experiment, instance: Instance, route: Router | None
-) -> GroupLimits:
-    if experiment.topology.replicated:
-        route = router.replicate  # every rank gets every request: there is nothing to choose
-    elif route is None:
-        route = router.POLICIES[experiment.router.policy]
-    says = says_cached(experiment)
-    return GroupLimits(
-        kind=instance.kind,
-        ranks=instance.ranks,
-        block_tokens=experiment.kv_cache.block_tokens,
-        usable_blocks=experiment.blocks_of(instance.index) - 1,
-        peer_blocks=experiment.most_peer_blocks,
-        most_requests=experiment.executor.max_requests_per_rank,
-        route=route,
-        late=route not in (router.replicate, router.blind),
-        peer_transfers=experiment.transceiver.max_inflight_transfers_per_peer,
-        reuses=instance.kind in says,
-        asks_cached=route is router.WANTS_CACHED and says.get(instance.kind, False),
-        recomputes=experiment.recompute,
-        most_passed=experiment.router.most_overtaken,
-    )
-
-
-def says_cached(experiment: Experiment) -> dict[Kind, bool]:
-    """The kinds of instances whose ranks say what they have cached of the requests that wait, and
-    whether they say it of new ones too, before these are routed."""
-    return once(experiment, "says_cached", partial(_says_cached, experiment))
-
-
-def _says_cached(experiment: Experiment) -> dict[Kind, bool]:
-    if experiment.topology.replicated:
-        return {}
-    wanted = router.POLICIES.get(experiment.router.policy) is router.WANTS_CACHED
-    return {kind: wanted for kind in Kind if experiment.kv_cache.reused_by(kind)}
-
-
-def _transceiver_limits(experiment: Experiment, role: Role) -> TransceiverLimits:
-    config, legal_silence = experiment.transceiver, experiment.legal_silence
-    wait_timeout_ns, slack_ns, staging = config.wait_timeout_ns, 0, experiment.staging
-    if role is Role.SENDER:
-        # The receiver may notice its own timeout late, and its message then takes time.
-        slack_ns = SENDER_SLACK_NS + 2 * (
-            legal_silence.message_ns - legal_silence.look_ns + legal_silence.late_ns
-        )
-        # The receiver may first wait for a rank, then for blocks and a transfer slot.
-        wait_timeout_ns += experiment.executor.queue_timeout_ns + slack_ns
-    return TransceiverLimits(
-        slots=SlotLimits(
-            config.max_inflight_transfers,
-            config.max_inflight_transfers_per_peer,
-            config.max_inflight_blocks_per_peer,
-            0 if staging is None else staging.slots,
-        ),
-        transfer_timeout_ns=config.transfer_timeout_ns + slack_ns,
-        answer_timeout_ns=max(config.transfer_timeout_ns, legal_silence.message_ns),
-        wait_timeout_ns=wait_timeout_ns,
-        slot_timeout_ns=config.wait_timeout_ns + slack_ns,
-        quarantine_budget=config.quarantine_budget,
-        progress_deadline_ns=max(config.progress_deadline_ns, legal_silence.proof_ns),
-        shutdown_grace_ns=config.shutdown_grace_ns,
-        poll_limit=config.poll_limit,
-    )
+def _serving(same: InstanceSettings, rank: Rank, parts: Parts) -> Serving:
+    if same.role is Role.SENDER:
+        return parts.context(rank, same.token_budget)
+    return parts.generation(rank, same.max_batch_size, verify_at_end=same.verify_at_end)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from adpkv.config import Experiment
 from adpkv.config.workload import CustomWorkloadConfig
@@ -16,7 +17,8 @@ from adpkv.executor.messages import Pulse
 from adpkv.executor.outages import Elasticity
 from adpkv.executor.ports import Clock, Mailbox, Recorder
 from adpkv.workload.port import Workload
-from adpkv.worlds.assemble import stop_ns
+from adpkv.worlds.instance_settings import stop_ns
+from adpkv.worlds.once import once
 
 __all__ = ["build_coordinator"]
 
@@ -53,7 +55,7 @@ def build_coordinator(
         stop_timeout_ns=STOP_TIMEOUTS * stop_ns(experiment),
         shrinks=experiment.on_rank_failure == "shrink",
         recompute=experiment.recompute,
-        elasticity=_elasticity(experiment),
+        elasticity=once(experiment, "elasticity", partial(_elasticity, experiment)),
         manners=_manners(experiment),
     )
 

@@ -48,3 +48,9 @@ def test_what_is_kept_depends_on_all_but_the_seed_the_workload_and_the_faults() 
     fields = set(Experiment.model_fields)
     free = {"name", "seed", "workload", "faults", "regression", "sweep"}
     assert Experiment.computed_of["kept"] == fields - free
+
+
+def test_copies_have_what_was_computed_before_they_were_made() -> None:
+    experiment = load(folder() / "explore.yaml").computed()
+    assert set(experiment.computed_of) <= experiment.__dict__.keys()
+    assert experiment.having(seed=7).kept is experiment.kept

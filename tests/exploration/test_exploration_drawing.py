@@ -108,3 +108,8 @@ def test_every_request_of_a_mutated_case_comes() -> None:
         workload = case.experiment.workload
         assert isinstance(workload, ScriptConfig)
         assert max(one.at_ns for one in workload.requests) < 60_000_000_000, seed
+
+
+def test_all_seeds_share_what_no_seed_changes() -> None:
+    one, other = (draw(where(), seed).experiment for seed in (1, 2))
+    assert one.kept is other.kept

@@ -87,7 +87,7 @@ class Kept:
 
     def add(self, line: EventLine) -> None:
         """The same, of a line."""
-        self.write(line.at_ns, line.rank, line.kind, line.request, detail_of(line))
+        self.events.append((line.at_ns, line.rank, line.kind, line.request, detail_of(line)))
 
     def flush(self) -> None:
         """Nothing is pending."""
