@@ -10,14 +10,26 @@ import sys
 from adpkv import huge_pages
 from adpkv.exit_codes import ExitCode
 
-__all__ = ["main"]
+__all__ = ["main", "program"]
 
 YOUNG = 100_000
 """Nothing that is imported is garbage: the collector need not look at it each 700 objects."""
 
 
+def program() -> None:
+    """The whole life of a process: the entry point of the console script `adpkv`."""
+    before = frozenset(sys.modules)
+    try:
+        main()
+    except SystemExit as end:
+        from adpkv.cli.leaving import leave
+
+        leave(end.code, sys._getframe(1), before)
+        raise
+
+
 def main() -> None:
-    """Run the command line: the entry point of the console script `adpkv`."""
+    """Run the command line; as ever, it ends with a SystemExit."""
     huge_pages.use()
     gc.set_threshold(YOUNG)
     try:
@@ -28,4 +40,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    program()

@@ -51,6 +51,10 @@ TRAINING = (
     ("large-group", "--set", "workload.requests=20"),
 )
 
+TO_ITS_END = "import runpy; runpy.run_module('adpkv', run_name='__main__', alter_sys=True)"
+"""As `-m adpkv`, which ends at once: this ends as any Python does, when what it counted is
+written."""
+
 NOTE = "adpkv, compiled: "
 """How lines begin that say what has become of the build."""
 
@@ -161,7 +165,7 @@ def train() -> str:
     found = {**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
     with tempfile.TemporaryDirectory(prefix="adpkv-profile-") as out:
         for number, told in enumerate(TRAINING):
-            command = [sys.executable, "-m", "adpkv", "simulate", *told, "--quiet"]
+            command = [sys.executable, "-c", TO_ITS_END, "simulate", *told, "--quiet"]
             command += ["--out", f"{out}/{number}"]
             try:
                 ended = subprocess.run(command, env=found, check=False, timeout=TRAINING_S)
