@@ -48,13 +48,18 @@ class LedgerMemory:
         self.block_bytes = block_bytes
         self._report = report
         self._blocks = blocks
-        # They grow with the highest block used so far: a pool gives low blocks out first, and most
-        # ranks of a large job never use all of theirs. Their numbers are shared objects: a compiled
-        # list of `int` would make one for each block.
+        # It grows with the highest block used so far: a pool gives low blocks out first, and most
+        # ranks of a large job never use all of theirs. A compiled list of `int` would make a number
+        # for each block; these are shared.
         self._owner: list[Any] = []
         """By block: the lease that has it."""
-        self._writer: list[Any] = []
-        """By block: the lease for which a peer may write into it."""
+        self._given: dict[int, list[int]] = {}
+        """Lease -> the blocks that it has got, as long as none of them is another's, or free."""
+        self._awaited: dict[int, tuple[int, ...]] = {}
+        """Lease -> its own blocks, into which a peer may write."""
+        self._writer: dict[int, int] = {}
+        """The same by block, once not all is as it should be: a block awaits a write for two, or
+        for another lease than its own; or not all of a lease's blocks do so any more."""
         self._landed: set[int] = set()
         self._kept = KeptBlocks(report)
         self._overwritten: set[int] = set()
@@ -63,42 +68,64 @@ class LedgerMemory:
     def hand_out(self, owner: int, fresh: Sequence[int], evicted: Sequence[int]) -> None:
         """Blocks get a new owner. A fresh one must have none, an evicted one no writer."""
         self._reach(fresh)
-        owners = self._owner
+        owners, right = self._owner, True
         lease: Any = owner
         for block in fresh:
             if owners[block]:
+                right = False
                 self._report(
                     "two_owners",
                     f"block {block} of lease {owners[block]} given to {owner}",
                     (owners[block], owner),
                 )
             owners[block] = lease
+        if not right:
+            self._writers()
+            self._given.clear()
         if evicted:
-            self._kept.gone(evicted, "evicted")
-            writers, doubtful = self._writer, False
-            for block in evicted:
-                owners[block] = lease
-                if writers[block]:
-                    doubtful = True
-            if doubtful:
-                self._doubt(evicted, "evicted")
+            right = self._evict(lease, evicted) and right
+        if right:
+            self._given[owner] = [*fresh, *evicted]
+
+    def _evict(self, lease: Any, blocks: Sequence[int]) -> bool:
+        """Cached blocks get a new owner; returns whether none is named twice."""
+        self._kept.gone(blocks, "evicted")
+        owners, right, doubtful = self._owner, True, bool(self._writer)
+        last: Any = None
+        for block in blocks:
+            before = owners[block]
+            owners[block] = lease
+            if before is not last:
+                last = before
+                right = right and before is not lease
+                self._given.pop(before, None)
+                doubtful = doubtful or before in self._awaited
+        if doubtful:
+            self._doubt(blocks, "evicted")
+        return right
 
     def release(self, blocks: Sequence[int]) -> None:
         """Blocks go back to the free list."""
         if not blocks:
             return
         self._reach(blocks)
-        owners, writers, doubtful = self._owner, self._writer, False
+        owners = self._owner
+        owner = owners[blocks[0]]
         self._kept.gone(blocks, "freed")
-        self._landed.discard(owners[blocks[0]])
+        self._landed.discard(owner)
         if self._overwritten:
             self._overwritten.difference_update([owners[block] for block in blocks])
+        self._given.pop(owner, None)
+        doubtful = bool(self._writer) or owner in self._awaited
+        first: Any = owner or None
         for block in blocks:
-            if not owners[block]:
-                self._report("double_free", f"block {block} was free already", ())
+            before = owners[block]
             owners[block] = _NOBODY
-            if writers[block]:
-                doubtful = True
+            if before is not first:
+                if not before:
+                    self._report("double_free", f"block {block} was free already", ())
+                self._given.pop(before, None)
+                doubtful = doubtful or before in self._awaited
         if doubtful:
             self._doubt(blocks, "freed")
 
@@ -106,26 +133,42 @@ class LedgerMemory:
         """One peer may write into the blocks from now on; of a block that is advertised for the
         second time, the last one."""
         self._kept.exposed(owner, blocks)
-        self._reach(blocks)
-        writers = self._writer
-        lease: Any = owner
+        given = self._given.get(owner)
+        if given is not None and owner not in self._awaited and not self._writer:
+            its = tuple(blocks)
+            if its == tuple(given[: len(its)]):
+                self._awaited[owner] = its
+                return
+        writers = self._writers()
         for block in blocks:
-            if writers[block]:
+            writer = writers.get(block)
+            if writer is not None:
                 self._report(
                     "two_writers",
-                    f"block {block} awaits lease {writers[block]} and {owner}",
-                    (writers[block], owner),
+                    f"block {block} awaits lease {writer} and {owner}",
+                    (writer, owner),
                 )
-            writers[block] = lease
+            writers[block] = owner
 
     def end_write(self, owner: int, blocks: Sequence[int]) -> None:
         """It is proven that the peer writes no more."""
-        self._reach(blocks)
-        writers = self._writer
-        lease: Any = owner
+        its = self._awaited.get(owner)
+        if its is not None and its == tuple(blocks):
+            del self._awaited[owner]
+            return
+        if its is None and not self._writer:
+            return
+        writers = self._writers()
         for block in blocks:
-            if writers[block] == lease:
-                writers[block] = _NOBODY
+            if writers.get(block) == owner:
+                del writers[block]
+
+    def _writers(self) -> dict[int, int]:
+        """From now on, until none is awaited, blocks that await a write are known one by one."""
+        for owner, blocks in self._awaited.items():
+            self._writer.update(dict.fromkeys(blocks, owner))
+        self._awaited.clear()
+        return self._writer
 
     def keep(self, blocks: Sequence[int], keys: Sequence[int]) -> None:
         """These blocks hold the KV of these keys, and may be shared."""
@@ -143,30 +186,32 @@ class LedgerMemory:
         """The lease for which a peer may write into the blocks. The link remembers it with an
         advertise."""
         block = blocks[0]
-        return self._writer[block] if block < len(self._writer) else NOBODY
+        owner = self._owner_of(block)
+        if block in self._awaited.get(owner, ()):
+            return owner
+        return self._writer.get(block, NOBODY)
 
     def land(self, owner: int, blocks: Sequence[int], *, whole: bool) -> None:
         """The link wrote into the blocks for lease `owner`; `whole`: all bytes of the transfer."""
-        self._reach(blocks)
-        writers = self._writer
-        lease: Any = owner
-        for block in blocks:
-            if writers[block] != lease:
-                self._stray(owner, blocks)
+        its = self._awaited.get(owner)
+        if its is None or its != tuple(blocks):
+            writers = self._writers()
+            wrong = [block for block in blocks if writers.get(block, NOBODY) != owner]
+            if wrong:
+                self._stray(owner, wrong)
                 return
         if whole:
             self._landed.add(owner)
 
-    def _stray(self, owner: int, blocks: Sequence[int]) -> None:
+    def _stray(self, owner: int, wrong: Sequence[int]) -> None:
         """Bytes landed in blocks that await none for this lease."""
-        wrong = [block for block in blocks if self._writer[block] != owner]
-        now = self._owner[wrong[0]]
+        now = self._owner_of(wrong[0])
         self._report(
             "write_after_free",
             f"bytes for lease {owner} landed in block {wrong[0]}, which lease {now} holds now",
             (owner, now),
         )
-        self._overwritten.update([one for one in [self._owner[block] for block in wrong] if one])
+        self._overwritten.update([one for one in self.owners(wrong) if one])
 
     def compute(
         self, blocks: Sequence[int], keys: Sequence[int], first_token: int, end_token: int
@@ -215,28 +260,26 @@ class LedgerMemory:
         return self._owner[block] if block < len(self._owner) else NOBODY
 
     def _reach(self, blocks: Sequence[int]) -> None:
-        """Grow the lists so that they have these blocks: to twice the highest, and to the whole
-        pool once an eighth of that is used, so that nobody looks for the highest any more."""
+        """Grow the list so that it has these blocks: to twice the highest, and to the whole pool
+        once a sixteenth of that is used, so that nobody looks for the highest any more."""
         size = len(self._owner)
         if size == self._blocks:
             return
         highest = max(blocks, default=-1)
         if size <= highest < self._blocks:
-            few = highest < self._blocks // 8
+            few = highest < self._blocks // 16
             wanted = min(2 * highest + 16, self._blocks) if few else self._blocks
             self._owner += [_NOBODY] * (wanted - size)
-            self._writer += [_NOBODY] * (wanted - size)
 
     def _doubt(self, blocks: Sequence[int], how: str) -> None:
         """Report those of the blocks that leave their owner while a peer may write into them; each
         only once."""
-        writers = self._writer
+        writers = self._writers()
         for block in blocks:
-            writer = writers[block]
-            if writer:
+            writer = writers.pop(block, None)
+            if writer is not None:
                 self._report(
                     "freed_in_doubt",
                     f"block {block} was {how} while lease {writer} awaits a write",
                     (writer,),
                 )
-                writers[block] = _NOBODY

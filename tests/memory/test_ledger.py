@@ -103,6 +103,34 @@ def test_an_evicted_block_in_doubt(rig: Rig) -> None:
     assert len(rig.told) == 1
 
 
+def test_an_evicted_block_that_is_named_twice_has_two_writers(rig: Rig) -> None:
+    rig.memory.hand_out(1, [0], [])
+    rig.memory.hand_out(2, [], [0, 0])
+    rig.memory.expect_write(2, [0, 0])
+    assert rig.told == [("two_writers", "block 0 awaits lease 2 and 2")]
+
+
+def test_blocks_of_two_leases_that_are_freed_at_once(rig: Rig) -> None:
+    rig.memory.hand_out(1, [0], [])
+    rig.memory.hand_out(2, [1], [])
+    rig.memory.expect_write(2, [1])
+    rig.memory.release([0, 1])
+    assert rig.told == [("freed_in_doubt", "block 1 was freed while lease 2 awaits a write")]
+
+
+def test_a_lease_still_awaits_the_rest_when_a_part_has_ended(rig: Rig) -> None:
+    rig.memory.hand_out(1, [0, 1], [])
+    rig.memory.hand_out(2, [2], [])
+    rig.memory.expect_write(1, [0, 1])
+    rig.memory.expect_write(2, [2])
+    rig.memory.end_write(1, [0])
+    assert [rig.memory.awaited([block]) for block in (0, 1, 2)] == [0, 1, 2]
+    rig.memory.land(2, [2], whole=True)
+    rig.memory.end_write(2, [2])
+    rig.memory.land(1, [1, 0], whole=True)
+    assert rig.kinds == ["write_after_free"]
+
+
 def test_a_writer_that_ended_is_none(rig: Rig) -> None:
     rig.memory.hand_out(1, [0], [])
     rig.memory.expect_write(1, [0])
