@@ -98,7 +98,15 @@ def _ln_of_table(place: int) -> int:
     return int(context.multiply(context.ln(number), Decimal(1 << POINT)))
 
 
+_UNFED: Final = blake2b(digest_size=DIGEST_BYTES)
+"""To copy it takes a third of the time of making another one."""
+
+
 def _bits(seed: int, key: tuple[int | str, ...]) -> int:
-    # repr distinguishes 1 from "1" and separates the parts; it is the same on every platform.
-    digest = blake2b(repr((seed, key)).encode(), digest_size=DIGEST_BYTES).digest()
-    return int.from_bytes(digest, "little")
+    # repr distinguishes 1 from "1" and separates the parts; it is the same on every platform. Most
+    # keys have two parts: put together here, their text takes a fifth of the time.
+    pair = len(key) == 2
+    text = f"({seed!r}, ({key[0]!r}, {key[1]!r}))" if pair else repr((seed, key))
+    hashed = _UNFED.copy()
+    hashed.update(text.encode())
+    return int.from_bytes(hashed.digest(), "little")

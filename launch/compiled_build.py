@@ -34,12 +34,14 @@ FILES = (
     *(f"memory/{name}.py" for name in ("book", "slot_book", "virtual", "virtual_staging")),
     *(f"model/{name}.py" for name in ("cost", "port")),
     "native_value.py",
+    "random_draws.py",
     "memory/reuse.py",
     *(f"output/{name}.py" for name in ("events", "json_lines", "requests")),
     *(f"transport/{name}.py" for name in ("posting", "virtual", "virtual_link")),
     *(f"transport/{name}.py" for name in ("staged", "staged_chunks", "staged_slots")),
     "traces/mooncake.py",
-    *(f"workload/{name}.py" for name in ("cancels", "columns", "reading", "traces")),
+    *(f"workload/{name}.py" for name in ("arrivals", "cancels", "columns", "reading", "shapes")),
+    "workload/traces.py",
 )
 LEFT_OUT = frozenset(
     {

@@ -17,7 +17,6 @@ __all__ = [
     "GENERATION_COLUMNS",
     "WAITING_COLUMNS",
     "Ledger",
-    "fitted",
     "spans",
 ]
 
@@ -79,20 +78,6 @@ def spans(marks: Sequence[int], now_ns: int) -> tuple[int, ...]:
     return tuple(found)
 
 
-def fitted(spent: Sequence[int], total_ns: int) -> Sequence[int]:
-    """`spent` with its last durations shortened so that their sum is at most `total_ns`.
-
-    A sum above `total_ns` comes from a rank whose clock runs fast. Nanoseconds.
-    """
-    if spent and sum(spent) <= total_ns and min(spent) >= 0:
-        return spent
-    left_ns, found = total_ns, []
-    for span_ns in spent:
-        found.append(min(max(span_ns, 0), left_ns))
-        left_ns -= found[-1]
-    return found
-
-
 class Ledger:
     """One request's columns, kept by the coordinator on its own clock.
 
@@ -104,7 +89,7 @@ class Ledger:
     def __init__(self, arrival_ns: int) -> None:
         self.since_ns = arrival_ns
         """When the present leg began."""
-        self.spent = [0] * len(COLUMNS)
+        self.spent = [0] * _COUNT
         """Nanoseconds, in the order of `COLUMNS`."""
 
     def waited(self, now_ns: int) -> None:
@@ -116,15 +101,19 @@ class Ledger:
 
         Args:
             first_column: the first column that this kind of server measures.
-            spent: what it measured from that column on. The rest of the leg is `hand_over`.
+            spent: what it measured from that column on. The rest of the leg is `hand_over`. More
+                than the leg comes from a rank whose clock runs fast: it is cut from behind.
             now_ns: when the answer came.
         """
-        measured, booked = fitted(spent, now_ns - self.since_ns), self.spent
-        for place, span_ns in enumerate(measured, _PLACE_OF[first_column]):
-            if span_ns:
-                booked[place] += span_ns
-        self.since_ns += sum(measured)
-        self._close(_ON_THE_WAY, now_ns)
+        place, left_ns, booked = _PLACE_OF[first_column], now_ns - self.since_ns, self.spent
+        for span_ns in spent:
+            if span_ns > 0:
+                measured_ns = span_ns if span_ns < left_ns else left_ns
+                booked[place] += measured_ns
+                left_ns -= measured_ns
+            place += 1
+        booked[_ON_THE_WAY] += left_ns
+        self.since_ns = now_ns
 
     def forwarded(self, now_ns: int) -> None:
         """The answer goes on to the client, a moment after it came."""
@@ -145,6 +134,7 @@ class Ledger:
         self.since_ns = now_ns
 
 
+_COUNT: Final = len(COLUMNS)
 _PLACE_OF: Final = {column: place for place, column in enumerate(COLUMNS)}
 _QUEUE: Final = COLUMNS.index(COORDINATOR_QUEUE)
 _ON_THE_WAY: Final = COLUMNS.index(HAND_OVER)

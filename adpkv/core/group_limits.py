@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import Final
 
 from adpkv.core.content import prompt_blocks
 from adpkv.core.failure_memory import advice
-from adpkv.core.group_ranks import Cached, GroupRanks
+from adpkv.core.group_ranks import Cached, GroupRanks, Peers
 from adpkv.core.overtaking import Passed
 from adpkv.core.rank_status import NO_LIMIT, RankStatus
 from adpkv.core.router import Router, by_load
@@ -20,7 +20,8 @@ __all__ = ["GroupLimits"]
 # Looked up once: to look a member up in its enum takes longer than what is done with it.
 _CONTEXT: Final = Kind.CONTEXT
 
-T = TypeVar("T")
+_GONE: Final = RankStatus(blocks=0, seats=0, slots=0)
+"""What a failed rank would say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,43 +91,64 @@ class GroupLimits:
         """What the router knows of the ranks. Failed ones have no room; avoided ones have none for
         requests that do not insist on them; none has any for the requests that are `not_yet` to be
         bound."""
-        indices = [i for i in range(self.ranks) if i not in self.gone] if self.gone else None
-        every = self._by_index
-        most = self.most_requests
-        requests = [one.requests for one in statuses]
-        owned = [most - count for count in requests]
-        if self.late:
-            owned = [
-                own if own < one.seats else one.seats
-                for own, one in zip(owned, statuses, strict=True)
-            ]
-        told = [one.cached for one in statuses]
+        if self.gone:
+            statuses = self._by_index(statuses)
+        most, late, trusted = self.most_requests, self.late, True
+        tokens: list[int] = []
+        requests: list[int] = []
+        seats: list[int] = []
+        turns: list[int] = []
+        blocks: list[int] = []
+        slots: list[int] = []
+        peers: list[Peers] = []
         cached: list[Cached] = []
-        if any(told):
-            cached = [{(i, a): (n, used) for i, a, n, used in rows} for rows in told]
-        doubted: list[Collection[int]] = [one.doubted for one in statuses]
-        trusts = [status.trust for status in statuses]
+        doubted: list[Collection[int]] = []
+        for rank, status in enumerate(statuses):
+            tokens.append(status.tokens)
+            requests.append(status.requests)
+            left = most - status.requests
+            seats.append(status.seats if late and status.seats < left else left)
+            turns.append(status.turn)
+            blocks.append(status.blocks)
+            slots.append(status.slots if late else NO_LIMIT)
+            peers.append(status.peers)
+            if status.trust:
+                trusted = False
+            if status.cached:
+                cached = cached or [{}] * len(statuses)
+                cached[rank] = {(i, a): (n, used) for i, a, n, used in status.cached}
+            if status.doubted:
+                doubted = doubted or [()] * len(statuses)
+                doubted[rank] = status.doubted
+        for rank in self.gone:
+            seats[rank] = 0
+        advised = [most] * len(seats) if trusted else self._advised(statuses)
         return GroupRanks(
             self,
-            tokens=every([one.tokens for one in statuses], indices, 0),
-            requests=every(requests, indices, 0),
-            seats=every(owned, indices, 0),
-            advised=every(advice(trusts, most), indices, 0),
-            turns=every([one.turn for one in statuses], indices, 0),
-            blocks=every([one.blocks for one in statuses], indices, 0),
-            slots=every([one.slots if self.late else NO_LIMIT for one in statuses], indices, 0),
-            peers=every([one.peers for one in statuses], indices, ()),
-            cached=every(cached, indices, {}) if cached else (),
+            tokens=tokens,
+            requests=requests,
+            seats=seats,
+            advised=advised,
+            turns=turns,
+            blocks=blocks,
+            slots=slots,
+            peers=peers,
+            cached=cached,
             passed=passed,
-            doubted=every(doubted, indices, ()) if any(doubted) else (),
+            doubted=doubted,
             not_yet=not_yet,
         )
 
-    def _by_index(self, found: list[T], indices: Sequence[int] | None, gone: T) -> list[T]:
-        """A value of each living rank, as a list by rank index, with `gone` for the failed ones."""
-        if indices is None:
-            return found
-        every = [gone] * self.ranks
-        for index, value in zip(indices, found, strict=True):
-            every[index] = value
-        return every
+    def _by_index(self, living: Sequence[RankStatus]) -> list[RankStatus]:
+        """The statuses by rank index, with nothing but room for nothing where a rank has failed."""
+        told = iter(living)
+        return [_GONE if rank in self.gone else next(told) for rank in range(self.ranks)]
+
+    def _advised(self, statuses: Sequence[RankStatus]) -> list[int]:
+        """How many more requests each rank should get; the failed ones none."""
+        living = [rank for rank in range(self.ranks) if rank not in self.gone]
+        found = [0] * self.ranks
+        trusts = [statuses[rank].trust for rank in living]
+        for rank, most in zip(living, advice(trusts, self.most_requests), strict=True):
+            found[rank] = most
+        return found

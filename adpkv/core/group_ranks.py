@@ -19,13 +19,16 @@ from adpkv.core.values import RequestSpec
 if TYPE_CHECKING:
     from adpkv.core.group_limits import GroupLimits
 
-__all__ = ["Cached", "GroupRanks"]
+__all__ = ["Cached", "GroupRanks", "Peers"]
 
 _NOW: Final = 1 << 60
 """Later than any iteration: the turn of the first assignment of this plan."""
 
 _ANY: Final = -_NOW
 """Fewer blocks than any rank has."""
+
+Peers = Sequence[tuple[int, int, int]]
+"""(sender, transfers, blocks) that a rank may begin with it."""
 
 Cached = Mapping[Attempt, tuple[int, int]]
 """Request -> (blocks of its prompt in a rank's cache, how many of these others use now)."""
@@ -84,7 +87,7 @@ class GroupRanks:
         turns: list[int],
         blocks: list[int],
         slots: list[int],
-        peers: Sequence[Sequence[tuple[int, int, int]]],
+        peers: Sequence[Peers],
         cached: Sequence[Cached] = (),
         passed: Passed = (),
         doubted: Sequence[Collection[int]] = (),

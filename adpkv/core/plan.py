@@ -256,8 +256,8 @@ def _refuse(
     ones, and all of them if the group is stopping."""
     if not waiting.count:
         return waiting, ()
-    if not (group_input or expired or stopping or limits.gone):
-        return waiting, ()  # whoever waits was checked before, and nothing is new
+    if not (expired or stopping or limits.gone) and _all_may_wait(limits, group_input):
+        return waiting, ()  # whoever waited before was checked then
     cancelled = set(group_input.cancelled) - group_input.readmitted if group_input else set()
     late = set(expired)
     fresh = {spec.request_id for spec in group_input.admitted} if group_input else set()
@@ -289,6 +289,15 @@ def _refuse(
         refused.append(place)
         refusals.append(Refusal(spec.request_id, spec.attempt, *end, sender))
     return waiting.without(refused), tuple(refusals)
+
+
+def _all_may_wait(limits: GroupLimits, group_input: GroupInput | None) -> bool:
+    """Whether the new requests can be served, and no message is about others."""
+    if group_input is None:
+        return True
+    if group_input.cancelled or group_input.rank_failure is not None:
+        return False
+    return not any(limits.objection(spec) for spec in group_input.admitted)
 
 
 def _still_owned(expired: Sequence[Attempt], refusals: Iterable[Refusal]) -> tuple[Attempt, ...]:

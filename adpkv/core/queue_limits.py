@@ -7,23 +7,30 @@ configured; and the ranks' clocks need not agree.
 
 from __future__ import annotations
 
+from bisect import insort
+from collections import deque
+
 from adpkv.core.ids import NEVER
 from adpkv.core.rank_failure import Attempt
-from adpkv.heaps import heappop, heappush
 
 __all__ = ["QueueLimits"]
 
 
 class QueueLimits:
-    """The limits of the requests that have no answer yet. O(log requests) each; in nanoseconds."""
+    """The limits of the requests that have no answer yet, in nanoseconds.
 
-    __slots__ = ("_due", "_heap", "_late", "_limit_ns", "_next_ns")
+    Requests come nearly in the order of their limits, as all have the same: so these are kept in a
+    queue, at whose end a new one has its place. O(1) each, O(log requests) out of order.
+    """
+
+    __slots__ = ("_due", "_late", "_limit_ns", "_next_ns", "_order")
 
     def __init__(self, limit_ns: int) -> None:
         self._limit_ns = limit_ns
         self._due: dict[Attempt, int] = {}
-        """When each request will have waited too long; `_heap` has the same, and older entries."""
-        self._heap: list[tuple[int, Attempt]] = []
+        """When each request will have waited too long; `_order` has the same, and older entries."""
+        self._order: deque[tuple[int, Attempt]] = deque()
+        """(when, request), the first to come first."""
         self._late: dict[Attempt, int] = {}
         """Those for which that time has come, oldest first."""
         self._next_ns: int | None = NEVER
@@ -31,17 +38,24 @@ class QueueLimits:
 
     def since(self, attempt: Attempt, since_ns: int) -> None:
         """The request has waited since then. Of several calls the earliest time counts."""
-        due_ns = since_ns + self._limit_ns
-        if attempt not in self._late and due_ns < self._due.get(attempt, NEVER):
-            self._due[attempt] = due_ns
-            if self._next_ns is not None and due_ns < self._next_ns:
-                self._next_ns = due_ns
-            heappush(self._heap, (due_ns, attempt))
+        due_ns, order = since_ns + self._limit_ns, self._order
+        if attempt in self._late or due_ns >= self._due.get(attempt, NEVER):
+            return
+        self._due[attempt] = due_ns
+        if self._next_ns is not None and due_ns < self._next_ns:
+            self._next_ns = due_ns
+        entry = (due_ns, attempt)
+        if order and entry < order[-1]:
+            insort(order, entry)
+        else:
+            order.append(entry)
 
     def over(self, attempt: Attempt) -> None:
         """The request has its answer, or its wait was ended."""
-        due_ns, late_ns = self._due.pop(attempt, None), self._late.pop(attempt, None)
-        if late_ns is not None or due_ns == self._next_ns:
+        due_ns = self._due.pop(attempt, None)
+        if due_ns is None:
+            due_ns = self._late.pop(attempt, None)
+        if due_ns is not None and due_ns == self._next_ns:
             self._next_ns = None
 
     def next_ns(self) -> int:
@@ -53,16 +67,20 @@ class QueueLimits:
     def _found_ns(self) -> int:
         if self._late:
             return next(iter(self._late.values()))
-        heap = self._heap
-        while heap and self._due.get(heap[0][1]) != heap[0][0]:
-            heappop(heap)
-        return heap[0][0] if heap else NEVER
+        order, due = self._order, self._due
+        while order:
+            due_ns, attempt = order[0]
+            if due.get(attempt) == due_ns:
+                return due_ns
+            order.popleft()
+        return NEVER
 
     def expired(self, now_ns: int) -> tuple[Attempt, ...]:
         """The requests that have waited too long, oldest first, until each is `over`."""
-        while self._heap and self._heap[0][0] <= now_ns:
+        order = self._order
+        while order and order[0][0] <= now_ns:
             self._next_ns = None
-            due_ns, attempt = heappop(self._heap)
+            due_ns, attempt = order.popleft()
             if self._due.get(attempt) == due_ns:
                 del self._due[attempt]
                 self._late[attempt] = due_ns

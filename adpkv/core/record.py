@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from operator import attrgetter
 from typing import Final
 
 import msgspec
+from msgspec.structs import astuple
 
 from adpkv.core.columns import COLUMNS
 from adpkv.core.values import Outcome
@@ -14,8 +14,6 @@ __all__ = ["COLUMN_FIELDS", "RequestRecord"]
 
 COLUMN_FIELDS: Final = tuple(f"{column}_ns" for column in COLUMNS)
 """The fields of a record whose sum is the request's whole time, in order."""
-
-_COLUMNS_OF: Final = attrgetter(*COLUMN_FIELDS)
 
 
 class RequestRecord(msgspec.Struct, frozen=True):
@@ -64,10 +62,15 @@ class RequestRecord(msgspec.Struct, frozen=True):
 
     def columns(self) -> tuple[int, ...]:
         """Its time per column in nanoseconds, in the order of `core.columns.COLUMNS`."""
-        columns: tuple[int, ...] = _COLUMNS_OF(self)
+        columns: tuple[int, ...] = astuple(self)[_FIRST:_END]
         return columns
 
     @property
     def context_ttft_ns(self) -> int:
         """Nanoseconds from the request's arrival until the context server had the first token."""
         return self.coordinator_queue_ns + self.context_queue_ns + self.prefill_ns
+
+
+_FIRST: Final = RequestRecord.__struct_fields__.index(COLUMN_FIELDS[0])
+_END: Final = _FIRST + len(COLUMN_FIELDS)
+"""The places of the columns, which are side by side."""

@@ -8,13 +8,13 @@ rank, and later requests may pass it. Without ADP all ranks get each request (`r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Final, SupportsIndex
 
 from adpkv.core.group_ranks import GroupRanks
 from adpkv.core.values import RequestSpec
-from adpkv.core.waiting import Waiting
+from adpkv.core.waiting import Lane, Waiting, lane_of
 from adpkv.errors import UsageError
 from adpkv.heaps import heapify, heappop, heappush, heapreplace
 
@@ -50,6 +50,9 @@ group's ranks, on which each assignment is noted."""
 Pick = Callable[[RequestSpec], int | None]
 """A rank that can take a request which insists on none; None if it has to wait."""
 
+_Entry = tuple[int, int, int]
+"""(what a rank has in one column, what it has in another, the rank)."""
+
 LOOKED_PAST: Final = 8
 """How many requests of a lane that find no room one plan looks at."""
 
@@ -64,19 +67,16 @@ def _assign(waiting: Waiting, ranks: GroupRanks, pick: Pick) -> Routed:
     A later request may be assigned before one that finds no room, but only so often: then ranks
     wait for that one (`core.overtaking`).
     """
-    lanes = {lane: waiting.lane(lane) for lane in waiting.lanes()}
-    heads = [(next(places), lane) for lane, places in lanes.items()]
-    heapify(heads)
-    left = dict.fromkeys(lanes, LOOKED_PAST)
+    left: dict[Lane, int] = {}
     taken: list[int] = []
     found: dict[int, list[RequestSpec]] = {}
-    while heads:
-        place, lane = heads[0]
-        wanted = lane[0]
-        if not ranks.has_room(wanted):
-            heappop(heads)
-            continue
+    for place in _in_order(waiting, ranks, left):
         spec = waiting[place]
+        if left and not left.get(lane_of(spec), LOOKED_PAST):
+            continue
+        if not ranks.has_room(spec.wanted):
+            left[lane_of(spec)] = 0
+            continue
         rank = _rank_for(spec, ranks, pick)
         if rank is not None:
             ranks.give(rank, spec)
@@ -84,14 +84,34 @@ def _assign(waiting: Waiting, ranks: GroupRanks, pick: Pick) -> Routed:
             found.setdefault(rank, []).append(spec)
             taken.append(place)
         elif not ranks.waits_for_doubt(spec):
-            left[lane] = 0 if ranks.overtaking.waits(ranks, spec) else left[lane] - 1
-        following = next(lanes[lane], None) if left[lane] else None
+            lane = lane_of(spec)
+            ends = ranks.overtaking.waits(ranks, spec)
+            left[lane] = 0 if ends else left.get(lane, LOOKED_PAST) - 1
+    assigned = {rank: tuple(specs) for rank, specs in sorted(found.items())}
+    return assigned, waiting.without(taken)
+
+
+def _in_order(waiting: Waiting, ranks: GroupRanks, left: Mapping[Lane, int]) -> Iterator[int]:
+    """The places of those that wait, in order. Of a long queue only as many of each lane as it has
+    `left`, which may change after each, and as there is room for."""
+    if waiting.count <= LOOKED_PAST:
+        for place in waiting.places():
+            yield place
+        return
+    lanes = {lane: waiting.lane(lane) for lane in waiting.lanes()}
+    heads = [(next(places), lane) for lane, places in lanes.items()]
+    heapify(heads)
+    while heads:
+        place, lane = heads[0]
+        following = None
+        if ranks.has_room(lane[0]):
+            yield place
+            if left.get(lane, LOOKED_PAST):
+                following = next(lanes[lane], None)
         if following is None:
             heappop(heads)
         else:
             heapreplace(heads, (following, lane))
-    assigned = {rank: tuple(specs) for rank, specs in sorted(found.items())}
-    return assigned, waiting.without(taken)
 
 
 def _rank_for(spec: RequestSpec, ranks: GroupRanks, pick: Pick) -> int | None:
@@ -107,39 +127,41 @@ def _rank_for(spec: RequestSpec, ranks: GroupRanks, pick: Pick) -> int | None:
 
 
 class _First:
-    """Finds the first rank, in the order of a key, that can take a request.
+    """Finds the first rank that can take a request: in the order of two columns, then of ranks.
 
-    A key may only grow while its rank is given requests. So a heap does, in O(log ranks) for each
-    request, as long as the first rank can take it; stale entries at its top are corrected. Ranks
-    that had too few blocks for a request are set aside until one comes that needs no more than they
-    have: where nearly all are full, each request would look at all of them.
+    What is in a column may only grow while its rank is given requests. So a heap does, in O(log
+    ranks) for each request, as long as the first rank can take it; stale entries at its top are
+    corrected. Ranks that had too few blocks for a request are set aside until one comes that needs
+    no more than they have: where nearly all are full, each request would look at all of them.
     """
 
-    def __init__(self, ranks: GroupRanks, key: Callable[[int], tuple[int, ...]]) -> None:
-        self._ranks, self._key = ranks, key
-        self._heap = [(key(rank), rank) for rank in ranks.open_ranks()]
+    def __init__(
+        self, ranks: GroupRanks, column: Sequence[int], then: Sequence[int] | None = None
+    ) -> None:
+        self._ranks = ranks
+        self._column, self._then = column, [0] * len(ranks) if then is None else then
+        self._heap = [(column[rank], self._then[rank], rank) for rank in ranks.open_ranks()]
         heapify(self._heap)
-        self._aside: list[tuple[int, int, tuple[int, ...]]] = []
-        """(blocks, negative; rank, its entry's key), those with the most blocks first."""
+        self._aside: list[tuple[int, _Entry]] = []
+        """(blocks, negative; entry), those with the most blocks first."""
 
     def __call__(self, spec: RequestSpec) -> int | None:
-        heap, ranks, aside, key_of = self._heap, self._ranks, self._aside, self._key
+        heap, ranks, aside = self._heap, self._ranks, self._aside
+        column, then, blocks = self._column, self._then, self._ranks.blocks
         needed = ranks.needed(spec)
         while aside and -aside[0][0] >= needed:
-            _, rank, noted = heappop(aside)
-            heappush(heap, (noted, rank))
-        unable: list[tuple[tuple[int, ...], int]] = []
+            heappush(heap, heappop(aside)[1])
+        unable: list[_Entry] = []
         found = None
         while heap:
-            noted, rank = heap[0]
-            key = key_of(rank)
+            entry = heap[0]
+            rank = entry[2]
             if not ranks.is_open(rank):
                 heappop(heap)
-            elif noted != key:
-                heapreplace(heap, (key, rank))
-            elif ranks.blocks[rank] < needed:
-                heappop(heap)
-                heappush(aside, (-ranks.blocks[rank], rank, key))
+            elif entry[0] != column[rank] or entry[1] != then[rank]:
+                heapreplace(heap, (column[rank], then[rank], rank))
+            elif blocks[rank] < needed:
+                heappush(aside, (-blocks[rank], heappop(heap)))
             elif ranks.can_take(rank, spec):
                 found = rank
                 break
@@ -152,17 +174,17 @@ class _First:
 
 def by_load(waiting: Waiting, ranks: GroupRanks) -> Routed:
     """`load`: the rank with the fewest open tokens."""
-    return _assign(waiting, ranks, _First(ranks, lambda r: (ranks.tokens[r], ranks.turns[r], r)))
+    return _assign(waiting, ranks, _First(ranks, ranks.tokens, ranks.turns))
 
 
 def blind(waiting: Waiting, ranks: GroupRanks) -> Routed:
     """The fewest open tokens, and in a tie the lower rank: what a field policy keeps."""
-    return _assign(waiting, ranks, _First(ranks, lambda r: (ranks.tokens[r], r)))
+    return _assign(waiting, ranks, _First(ranks, ranks.tokens))
 
 
 def round_robin(waiting: Waiting, ranks: GroupRanks) -> Routed:
     """`round_robin`: the rank whose last request is the longest ago, whatever it has to do."""
-    return _assign(waiting, ranks, _First(ranks, lambda r: (ranks.turns[r], r)))
+    return _assign(waiting, ranks, _First(ranks, ranks.turns))
 
 
 def power_of_two(waiting: Waiting, ranks: GroupRanks) -> Routed:

@@ -38,42 +38,60 @@ def lane_of(spec: RequestSpec) -> Lane:
 
 
 class _Log:
-    """The data that successive queues share."""
+    """The data that successive queues share. By lane and by request it is known from the first
+    question on: mostly all requests of a queue find room at once, and nobody asks."""
 
-    __slots__ = ("attempts", "lanes", "left_with", "specs", "version")
+    __slots__ = ("_attempts", "_lanes", "left_with", "specs", "version")
 
     def __init__(self, specs: Iterable[RequestSpec]) -> None:
         self.version = 0
         """The version of the newest queue. `lanes` and `attempts` are those of this queue."""
-        self.specs: list[RequestSpec] = []
-        self.left_with: list[int] = []
-        self.lanes: dict[Lane, deque[int]] = {}
+        self.specs = [*specs]
+        self.left_with = [NOT_YET] * len(self.specs)
+        self._lanes: dict[Lane, deque[int]] | None = None
+        self._attempts: dict[int, list[int]] = {}
+
+    def lanes(self) -> dict[Lane, deque[int]]:
         """The places of each lane's requests, in order. The first place of each still waits."""
-        self.attempts: dict[int, list[int]] = {}
+        if self._lanes is None:
+            self._lanes = {}
+            for place, version in enumerate(self.left_with):
+                if version == NOT_YET:
+                    self._sort_in(self._lanes, place)
+        return self._lanes
+
+    def attempts(self) -> dict[int, list[int]]:
         """Request -> the places of its attempts that wait."""
-        for spec in specs:
-            self.add(spec)
+        self.lanes()
+        return self._attempts
 
     def add(self, spec: RequestSpec) -> None:
-        place = len(self.specs)
         self.specs.append(spec)
         self.left_with.append(NOT_YET)
-        self.lanes.setdefault(lane_of(spec), deque()).append(place)
-        self.attempts.setdefault(spec.request_id, []).append(place)
+        if self._lanes is not None:
+            self._sort_in(self._lanes, len(self.specs) - 1)
+
+    def _sort_in(self, lanes: dict[Lane, deque[int]], place: int) -> None:
+        spec = self.specs[place]
+        lanes.setdefault(lane_of(spec), deque()).append(place)
+        self._attempts.setdefault(spec.request_id, []).append(place)
 
     def take(self, place: int) -> None:
         """The request at `place` leaves with the present version."""
         self.left_with[place] = self.version
+        lanes = self._lanes
+        if lanes is None:
+            return
         spec = self.specs[place]
-        attempts = self.attempts[spec.request_id]
+        attempts = self._attempts[spec.request_id]
         attempts.remove(place)
         if not attempts:
-            del self.attempts[spec.request_id]
-        lane = self.lanes[lane_of(spec)]
+            del self._attempts[spec.request_id]
+        lane = lanes[lane_of(spec)]
         while lane and self.left_with[lane[0]] != NOT_YET:
             lane.popleft()
         if not lane:
-            del self.lanes[lane_of(spec)]
+            del lanes[lane_of(spec)]
 
 
 _Foremost = tuple[tuple[RequestSpec, ...], int, int]
@@ -140,7 +158,7 @@ class Waiting:
         log = self._log
         if self._version != log.version:
             return (place for place in self.places() if log.specs[place].wanted is None)
-        lanes = [self.lane(lane) for lane in log.lanes if lane[0] is None]
+        lanes = [self.lane(lane) for lane in log.lanes() if lane[0] is None]
         return lanes[0] if len(lanes) == 1 else heapq.merge(*lanes)
 
     # -- only for the newest queue of its log --------------------------------------------------
@@ -151,17 +169,17 @@ class Waiting:
 
     def lanes(self) -> Collection[Lane]:
         """The lanes in which requests wait."""
-        return self._newest().lanes.keys()
+        return self._newest().lanes().keys()
 
     def lane(self, lane: Lane) -> Iterator[int]:
         """The places of a lane's requests, in order."""
         log = self._newest()
         left_with = log.left_with
-        return (place for place in log.lanes.get(lane, ()) if left_with[place] == NOT_YET)
+        return (place for place in log.lanes().get(lane, ()) if left_with[place] == NOT_YET)
 
     def attempts(self, request_id: int) -> Collection[int]:
         """The places of a request, one for each of its attempts that waits."""
-        return self._newest().attempts.get(request_id, ())
+        return self._newest().attempts().get(request_id, ())
 
     def with_new(self, specs: Collection[RequestSpec]) -> Waiting:
         """This queue with these requests added at its end."""

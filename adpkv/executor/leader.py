@@ -7,7 +7,7 @@ ordinary rank with requests of its own.
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain, islice
 from typing import Final, get_args
@@ -87,9 +87,8 @@ class Leader:
         self._limits = QueueLimits(queue_timeout_ns)
         self._pulse_ns = pulse_ns
         self._next_pulse_ns = 0 if pulse_ns else NEVER
-        self._unowned_since: OrderedDict[Attempt, int] = OrderedDict()
-        """Request -> since when it waits for a rank, oldest first. A plain dict would take long to
-        find its first entry after many removals."""
+        self._unowned_since: dict[Attempt, int] = {}
+        """Request -> since when it waits for a rank."""
         self._unowned_for: dict[Attempt, int] = {}
         """Request -> how long it waited for a rank, from its assignment until it is answered."""
         self._is_successor = False
@@ -154,18 +153,25 @@ class Leader:
         """
         self._is_successor = True
         self.notices.take_over()
-        self._note_new(plan.waiting, self._clock())
+        now_ns = self._clock()
+        for spec in plan.waiting:
+            attempt = (spec.request_id, spec.attempt)
+            self._unowned_since[attempt] = now_ns
+            self._limits.since(attempt, now_ns)
 
     def note_unowned(self, plan: Plan, messages: Sequence[LeaderMessage]) -> None:
         """Remember since when each request waits for a rank. `messages` is the broadcast from which
-        the plan was made."""
-        since = self._unowned_since
+        the plan was made. Mostly all its requests have a rank already, and none is noted."""
+        since, waits = self._unowned_since, plan.waiting.count or self._is_successor
         if not messages and not since and not plan.expired:
             return
         now_ns = self._clock()
         for message in messages:
             if type(message) is Admit:
-                self._note_new((message.spec,), now_ns, message.waited_ns)
+                attempt = (message.spec.request_id, message.spec.attempt)
+                self._limits.since(attempt, now_ns - message.waited_ns)
+                if waits:
+                    since[attempt] = now_ns
         if self._is_successor:
             for message in messages:
                 if type(message) is Shrink and message.asked:
@@ -174,9 +180,10 @@ class Leader:
             attempt = (refusal.request_id, refusal.attempt)
             self._note_end(attempt, now_ns)
             self._limits.over(attempt)
-        for specs in plan.assignments.values():
-            for spec in specs:
-                self._note_end((spec.request_id, spec.attempt), now_ns)
+        if since:
+            for specs in plan.assignments.values():
+                for spec in specs:
+                    self._note_end((spec.request_id, spec.attempt), now_ns)
         for attempt in plan.expired:
             self._limits.over(attempt)
 
@@ -195,13 +202,6 @@ class Leader:
             self._limits.since(attempt, given_ns)
             if attempt in since:
                 since[attempt] = min(since[attempt], given_ns)
-        self._unowned_since = OrderedDict(sorted(since.items(), key=lambda noted: noted[1]))
-
-    def _note_new(self, specs: Iterable[RequestSpec], now_ns: int, waited_ns: int = 0) -> None:
-        for spec in specs:
-            attempt = (spec.request_id, spec.attempt)
-            self._unowned_since[attempt] = now_ns
-            self._limits.since(attempt, now_ns - waited_ns)
 
     def next_expiry_ns(self) -> int:
         """When the oldest open request will have waited too long, if it still waits then; `NEVER`

@@ -6,6 +6,7 @@ from array import array
 from bisect import insort
 from contextlib import suppress
 from pathlib import Path
+from struct import Struct
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -29,6 +30,8 @@ MOST_FAILURES: Final = 10
 """Failed requests that a summary names."""
 
 _COMPLETED: Final = Outcome.COMPLETED  # looked up once: that takes longer than what uses it
+
+_packed: Final = Struct(f"{len(COLUMNS)}q").pack
 
 QUEUES: Final = tuple(COLUMNS.index(column) for column in WAITING_COLUMNS)
 
@@ -105,7 +108,7 @@ class Tally:
         if ttft_ns is not None and record.tokens > 1:
             tpot_ns = (e2e_ns - ttft_ns) / (record.tokens - 1)
             self.tpot_ns.append(tpot_ns)
-        self._columns_ns.extend(record.columns())
+        self._columns_ns.frombytes(_packed(*record.columns()))  # a third of the time of `extend`
         if self._slo is not None:
             self.good += self._slo.kept(ttft_ns, tpot_ns, e2e_ns)
 

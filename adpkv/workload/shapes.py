@@ -67,15 +67,14 @@ class Shapes:
         prompt = integer(
             self.prompt_min_tokens, self.prompt_max_tokens, self.seed, "prompt", number
         )
+        # By place: with a name each, msgspec looks for the place of each of them.
         return Arrival(
-            at_ns=at_ns,
-            prompt_tokens=prompt,
-            output_tokens=integer(
-                self.output_min_tokens, self.output_max_tokens, self.seed, "output", number
-            ),
-            block_hashes=self._hashes(number, prompt),
-            cancel_ns=clients.cancel_ns(number),
-            wanted=clients.wanted(number),
+            at_ns,
+            prompt,
+            integer(self.output_min_tokens, self.output_max_tokens, self.seed, "output", number),
+            self._hashes(number, prompt),
+            clients.cancel_ns(number),
+            clients.wanted(number),
         )
 
     def _hashes(self, number: int, prompt_tokens: int) -> tuple[int, ...]:

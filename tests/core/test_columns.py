@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adpkv.core.columns import COLUMNS, CONTEXT_COLUMNS, GENERATION_COLUMNS, Ledger, fitted, spans
+from adpkv.core.columns import COLUMNS, CONTEXT_COLUMNS, GENERATION_COLUMNS, Ledger, spans
 
 TIMES = st.integers(-50, 200)
 
@@ -23,8 +23,10 @@ def test_what_was_passed_over_belongs_to_what_came_before() -> None:
 
 
 def test_a_clock_that_ran_ahead_is_cut_from_behind() -> None:
-    assert fitted((5, 9, 9), 10) == [5, 5, 0]
-    assert fitted((5, -3, 1), 10) == [5, 0, 1]
+    for told, booked in (((5, 9, 9), [5, 5, 0]), ((5, -3, 1), [5, 0, 1])):
+        ledger = Ledger(0)
+        ledger.answered(GENERATION_COLUMNS[0], told, 10)
+        assert ledger.spent == [0, 0, 0, 10 - sum(booked), *booked, 0, 0, 0, 0]
 
 
 def test_what_no_server_measured_was_spent_on_the_way() -> None:
