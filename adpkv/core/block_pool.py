@@ -165,7 +165,8 @@ class BlockPool:
         Raises:
             AdpkvError: the lease was released already.
         """
-        self._check_open(lease)
+        if not lease.open:
+            raise _released_twice(lease)
         old = lease.use
         if old is use:
             return
@@ -186,7 +187,8 @@ class BlockPool:
         Raises:
             AdpkvError: the lease was released before (a double free).
         """
-        self._check_open(lease)
+        if not lease.open:
+            raise _released_twice(lease)
         lease.open = False
         if lease.parts:
             self.available += self._runs.drop(lease.parts, lease.use)
@@ -195,12 +197,6 @@ class BlockPool:
         self._private[lease.use] -= len(freed)
         self._free += reversed(freed)
         return freed
-
-    def _check_open(self, lease: Lease) -> None:
-        if not lease.open:
-            raise AdpkvError(
-                f"lease {lease.number} ({len(lease.blocks)} blocks) was released twice"
-            )
 
     def counts(self) -> BlockCounts:
         """A frozen snapshot of the block equation. `leaked` is filled in by `executor.audit`."""
@@ -228,3 +224,7 @@ class BlockPool:
         assert min(self._private) >= 0, "uses"
         free = len(self._free) + len(self._unused)
         assert self.available == free + runs.cached, "what is available"
+
+
+def _released_twice(lease: Lease) -> AdpkvError:
+    return AdpkvError(f"lease {lease.number} ({len(lease.blocks)} blocks) was released twice")

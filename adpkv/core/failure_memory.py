@@ -176,15 +176,17 @@ class FailureMemory:
     def served(self, attempt: Attempt, now_ns: int) -> bool:
         """A request was served, as far as this rank could fail it. While the rank is avoided only
         the probe counts: others may have been given before it fell ill."""
-        if not self._limits.after or (self.pause_ns and attempt != self.probe):
-            return False
-        again = self.pause_ns > 0
-        if again:
+        if self.pause_ns:
+            if attempt != self.probe:
+                return False
             self._spent_ns += now_ns - self._since_ns
             self._readmitted += 1
-        self.pause_ns, self._until_ns, self.probe = 0, NEVER, None
-        self.row = FailureRow()
-        return again
+            self.pause_ns, self._until_ns, self.probe = 0, NEVER, None
+            self.row = FailureRow()
+            return True
+        if self.row.own or self.row.shared:
+            self.row = FailureRow()
+        return False
 
     def ended(self, attempt: Attempt, now_ns: int) -> None:
         """A request is over. If it is the probe, nothing was learned by it, and the next one is."""

@@ -223,7 +223,8 @@ class SessionBook:
         if line.late:
             self._late += 1
             return line
-        self.journal.append((session, event, line))
+        entry = (session, event, line)
+        self.journal.append(entry)
         for order in line.orders:
             self.orders.append((order, session))
         if after is before:
@@ -244,7 +245,7 @@ class SessionBook:
         if line.outcome is not None or after.is_over:
             self._count(session, line)
         if line.outcome is not None or not is_exposed or after is _QUARANTINED:
-            self.resolved.append((session, event, line))
+            self.resolved.append(entry)
         return line
 
     def _stays(self, session: Session, event: Event, now_ns: int) -> None:

@@ -9,7 +9,6 @@ alone (contract 2.6), known by its number.
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass
 
 from adpkv.core.ids import SessionId
@@ -41,7 +40,8 @@ class SlotQueue:
     """Sessions that wait for a slot, first come, first served for each peer.
 
     A peer that has its share in flight does not delay the others (#13824: 128 transfers behind one
-    slot). Costs O(1) per session while no limit is reached; O(waiting peers) when a slot is freed.
+    slot). Costs O(1) per session while no limit is reached; when a slot is freed O(waiting peers),
+    and a move of the sessions that wait for the same peer.
     """
 
     def __init__(self, limits: SlotLimits) -> None:
@@ -54,7 +54,7 @@ class SlotQueue:
         """The staging slots of the sessions that have one."""
         self._in_use = 0
         self._held: dict[int, list[int]] = {}
-        self.waiting: dict[int, deque[Session]] = {}
+        self.waiting: dict[int, list[Session]] = {}
         """By peer: the sessions that have no slot yet. Read only."""
         self._room: Room | None = None
         """The last result of `room`, until something changes."""
@@ -62,7 +62,11 @@ class SlotQueue:
     def wait(self, session: Session) -> None:
         """Add a session that wants a slot for a transfer with `session.peer`."""
         self._room = None
-        self.waiting.setdefault(session.peer, deque()).append(session)
+        queue = self.waiting.get(session.peer)
+        if queue is None:
+            self.waiting[session.peer] = [session]
+        else:
+            queue.append(session)
 
     def leave(self, session: Session) -> bool:
         """Remove a session; returns whether it was waiting. O(waiting sessions of its peer)."""
@@ -82,37 +86,41 @@ class SlotQueue:
         for peer in list(self.waiting):
             queue = self.waiting[peer]
             before = len(admitted)
-            while queue and self._in_use < self._total and self._fits(peer, queue[0]):
-                session = queue.popleft()
-                self._take(peer, session)
+            for session in queue:
+                if self._in_use >= self._total or not self._take(peer, session):
+                    break
                 admitted.append(session)
-            if not queue:
+            count = len(admitted) - before
+            if count == len(queue):
                 del self.waiting[peer]
-            elif len(admitted) > before:
+            elif count:
                 # To the end, so that another peer gets the next free slot. Only a peer that got one
                 # moves: a call that gives none must change nothing, or the number of calls would
                 # affect the result.
-                del self.waiting[peer]
+                del self.waiting[peer], queue[:count]
                 self.waiting[peer] = queue
             if self._in_use >= self._total:
                 break
         return admitted
 
-    def _fits(self, peer: int, session: Session) -> bool:
-        count, blocks = self._held.get(peer, (0, 0))
-        limits = self._limits
-        if count >= limits.per_peer:
+    def _take(self, peer: int, session: Session) -> bool:
+        """Give the session a slot; False if its peer has its share in flight."""
+        held, limits, blocks = self._held.get(peer), self._limits, len(session.blocks)
+        if held is None:
+            held = [0, 0]
+        if held[0] >= limits.per_peer:
             return False
-        return bool(limits.staging) or blocks + len(session.blocks) <= limits.blocks_per_peer
-
-    def _take(self, peer: int, session: Session) -> None:
+        if not limits.staging and held[1] + blocks > limits.blocks_per_peer:
+            return False
         self._room = None
-        held = self._held.setdefault(peer, [0, 0])
+        if not held[0]:
+            self._held[peer] = held
         held[0] += 1
-        held[1] += len(session.blocks)
+        held[1] += blocks
         self._in_use += 1
-        if self._limits.staging:
+        if limits.staging:
             self._numbers[session.session_id] = heappop(self._free)
+        return True
 
     def give_back(self, session: Session) -> None:
         """Free the slot of a session whose blocks no peer touches any more."""
@@ -123,9 +131,8 @@ class SlotQueue:
         if not held[0]:
             del self._held[session.peer]
         self._in_use -= 1
-        number = self._numbers.pop(session.session_id, -1)
-        if number >= 0:
-            heappush(self._free, number)
+        if self._limits.staging:
+            heappush(self._free, self._numbers.pop(session.session_id))
 
     def number(self, session: Session) -> int:
         """The staging slot of a session that has a slot; -1 without staging."""

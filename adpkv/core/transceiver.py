@@ -55,6 +55,7 @@ class Transceiver:
         self._rules = rules
         self._can_withdraw = can_withdraw
         self._slots = SlotQueue(limits.slots)
+        self._is_staged = limits.slots.staging > 0
         self.pending_polls: deque[_Finish] = deque()
         """Ends reported by the transport that are not processed yet: (request, attempt, event,
         bytes, pieces). One poll processes at most the poll limit."""
@@ -174,7 +175,8 @@ class Transceiver:
                 self._slots.give_back(session)
                 self._fire(session, _PEER_LOST, now_ns)
                 continue
-            self.book.set_slot(session, self._slots.number(session))
+            if self._is_staged:
+                self.book.set_slot(session, self._slots.number(session))
             self.book.fire(session, _ADVERTISE, now_ns)
             self.limits.started(session, now_ns)
 

@@ -166,7 +166,8 @@ class LocalWork:
             transceiver.expire(now_ns)
         if transceiver.book.in_flight or transceiver.monitor.reasons:
             self._check_health(now_ns)
-        if self.rank.illness or now_ns >= transceiver.monitor.grace_over_ns():
+        monitor = transceiver.monitor
+        if self.rank.illness or (monitor.reasons and now_ns >= monitor.grace_over_ns()):
             unhealthy_too_long(self.rank, self.propose)
         self._resolve(now_ns)
 
