@@ -20,10 +20,15 @@ from adpkv.exploration.oracles import Event as RunEvent
 __all__ = ["ObservedTables", "facts_of", "pairs_of"]
 
 _NUMBERS: Final = re.compile(r"\d+")
-_STATES: Final = frozenset(State)
-_COUNTED: Final = frozenset(
-    {"client_cancel", "refused", "rank_lost", "recomputed", "prefill_began", "reused", "violation"}
-)
+_STATES: Final = frozenset(state.value for state in State)
+_COUNTED: Final = {
+    kind: f"event:{kind}"
+    for kind in (
+        *("client_cancel", "refused", "rank_lost", "recomputed", "prefill_began", "reused"),
+        "violation",
+    )
+}
+_OUTCOMES: Final = {outcome: f"ended:{outcome.value}" for outcome in Outcome}
 
 
 class _Row(dict[Event, Line | None]):
@@ -68,10 +73,14 @@ def facts_of(events: Sequence[RunEvent]) -> Counter[str]:
     for _, rank, kind, _, detail in events:
         if kind in _STATES:
             continue
-        if kind == "fault":
+        counted = _COUNTED.get(kind)
+        if counted is not None:
+            found[counted] += 1
+        elif kind == "ended":
+            if rank < 0:
+                found[_OUTCOMES[detail["outcome"]]] += 1
+        elif kind == "fault":
             found[f"fault:{detail['fault']}:{detail['phase']}"] += 1
-        elif kind == "ended" and rank < 0:
-            found[f"ended:{Outcome(detail['outcome']).value}"] += 1
         elif kind == "stopping":
             cause = _NUMBERS.sub("N", str(detail["detail"]))
             found[f"stop:{int(detail['code'])}:{cause}"] += 1
@@ -80,8 +89,6 @@ def facts_of(events: Sequence[RunEvent]) -> Counter[str]:
                 found[f"health:{reason}"] += 1
         elif kind == "survived":
             found[f"survived:{detail['kind_there']}"] += 1
-        elif kind in _COUNTED:
-            found[f"event:{kind}"] += 1
     return found
 
 

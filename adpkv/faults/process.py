@@ -2,9 +2,9 @@
 
 A wrapper around the rank's program that sees each collective as it is awaited. It is installed only
 on ranks that such a fault can hit. It waits for the fault's instant, then for the next collective
-of a phase that the fault names, and calls the world's `inject` just before that collective. Under
-MPI `inject` sends this process a real signal; in virtual time it returns what the rank awaits
-first.
+of a phase that the fault names, and calls the world's `inject` just before that collective, if the
+fault's window is not over by then. Under MPI `inject` sends this process a real signal; in virtual
+time it returns what the rank awaits first.
 """
 
 from __future__ import annotations
@@ -113,8 +113,12 @@ class FaultyProgram:
                 one.armed.came(Nearest.PHASE)
                 continue
             self._due.remove(one)
-            one.armed.hit()
             fault = one.armed.fault
+            # A clock has stepped whether or not its rank came to look at it.
+            if fault.before_ns is not None and now_ns >= fault.before_ns and fault.kind != "skew":
+                one.armed.came(Nearest.REQUEST)
+                continue
+            one.armed.hit()
             self._note(-1, fault.kind, PHASES.get(operation.kind, operation.kind))
             duration_ns = fault.duration_ns or 0
             self._excuse(now_ns + duration_ns)

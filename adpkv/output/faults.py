@@ -75,4 +75,7 @@ def _why_hit_nobody(fault: FaultConfig, near: Nearest) -> str:
             return "the run was over before its time came"
         case Nearest.CHANCE:
             return f"with a probability of {fault.probability:g} it was not drawn"
-    return f"after its time no iteration came to {' or '.join(phases(fault))}"
+    phase = " or ".join(phases(fault))
+    if near is Nearest.REQUEST:
+        return f"no iteration came to {phase} within its window of time"
+    return f"after its time no iteration came to {phase}"

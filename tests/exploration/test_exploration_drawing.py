@@ -15,6 +15,7 @@ from adpkv.errors import UsageError
 from adpkv.exploration.dice import Dice
 from adpkv.exploration.drawing import draw
 from adpkv.exploration.mutating import mutated
+from adpkv.exploration.trial import attempt
 from adpkv.exploration.variation import LIES, variation
 from tests.exploration.policies import VARIANTS, where
 
@@ -113,3 +114,8 @@ def test_every_request_of_a_mutated_case_comes() -> None:
 def test_all_seeds_share_what_no_seed_changes() -> None:
     one, other = (draw(where(), seed).experiment for seed in (1, 2))
     assert one.kept is other.kept
+
+
+def test_nobody_is_killed_after_all_is_healed() -> None:
+    # A rank that was to be killed in a step, and had none before somebody came late.
+    assert attempt(draw(where(variant="dying"), 1_100_084)).found == ()

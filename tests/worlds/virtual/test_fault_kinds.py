@@ -125,6 +125,18 @@ def test_a_killed_rank_ends_the_job(phase: str | None) -> None:
     assert {e[4]["lost"] for e in ran.events if e[2] == "survived"} == {3}
 
 
+@pytest.mark.parametrize("kind", ["sigkill", "sigstop"])
+def test_a_process_that_comes_to_the_phase_too_late_is_not_hit(kind: str) -> None:
+    fault = {"kind": kind, "ranks": [3], "after": "50ms", "before": "60ms", "phase": "drain"}
+    lasting = {} if kind == "sigkill" else {"duration": "30ms"}
+    ran = both_ways(data(fault | lasting))
+    assert problems(ran) == []
+    assert ran.summary["faults"] == {kind: 0}
+    (said,) = ran.summary["unfired"]
+    assert kind in said
+    assert "window" in said
+
+
 def test_what_a_stopped_process_leaves_unread_is_not_its_doing() -> None:
     """Longer than the oracle of unread input is patient, and shorter than a hang."""
     stop = {"kind": "sigstop", "ranks": [2], "after": "50ms", "duration": "20s"}
