@@ -125,7 +125,9 @@ def _shares(settings: Settings) -> list[Figure]:
 
 
 def _scale(settings: Settings) -> list[Figure]:
-    return scale(rank_iterations=60_000, repetitions=1) if settings.quick else scale()
+    if settings.quick:
+        return scale(sizes=(8, 64, 1024), rank_iterations=60_000, least_requests=500, repetitions=1)
+    return scale()
 
 
 def _bare_world(settings: Settings) -> list[Figure]:

@@ -1,26 +1,27 @@
-"""Time per rank and iteration as groups grow: it must not, because `agree` runs once per
-collective.
+"""What a rank of a large group costs, beside one of a small group: it must not cost more.
 
-The real rank program under a steady load: one request per eight generation ranks, all decoding for
-the whole run, nothing jumped over. Each size makes about as many rank-iterations.
+Two figures for each size. One is of a rank and iteration of a steady load, nothing jumped over: one
+request per eight generation ranks, all of which decode all the time. It is measured from when the
+last of them decodes, so requests and the start are not in it. The other is of a request as
+`simulate` makes it, jumping, with as many requests to each rank, once as many end as begin.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from statistics import median
+from time import process_time
 from typing import Any
 
 from adpkv.bench.figure import Figure, Target, figure
-from adpkv.bench.measuring import seconds
+from adpkv.bench.measuring import without_collector
 from adpkv.config import Experiment, parse
-from adpkv.core.report import RankReport
 from adpkv.worlds.virtual.run import Simulation
 
 __all__ = ["scale"]
 
-MOST_GROWTH = 1.25
-"""`does not grow`, with room for caches that thousands of ranks no longer fit into."""
+MOST_GROWTH = 1.0
+"""No dearer."""
 
 BLOCK_TOKENS = 64
 RANKS_PER_REQUEST = 8
@@ -29,57 +30,142 @@ RANKS_PER_CONTEXT_RANK = 64
 
 MOST_STEPS = 4_000
 
+SPARE_STEPS = 200
+"""How many more tokens a request has than steps are measured: all must decode in all of these."""
+
+PER_SECOND = 10
+"""How many requests a second come to each rank."""
+
+PER_RANK = 6
+"""How many come in all; the second half is measured."""
+
+
+class _MeasuredEnough(Exception):  # noqa: N818  # no error: the rest of the run is of no interest
+    pass
+
 
 def _experiment(ranks: int, steps: int) -> Experiment:
+    """A steady load: one request for some generation ranks, each with so many tokens."""
     requests = max(1, ranks // RANKS_PER_REQUEST)
-    data: dict[str, Any] = {
-        "name": "scale",
-        "seed": 1,
-        "topology": {
-            "context": {"ranks": max(1, ranks // RANKS_PER_CONTEXT_RANK)},
-            "generation": {"ranks": ranks},
-        },
-        "kv_cache": {"block_tokens": BLOCK_TOKENS, "blocks": 16 + steps // BLOCK_TOKENS},
-        "workload": {
-            "kind": "closed_loop",
-            "users": requests,
-            "requests": requests,
-            "prompt_tokens": {"min": BLOCK_TOKENS, "max": BLOCK_TOKENS},
-            "output_tokens": {"min": steps, "max": steps},
-        },
-    }
-    return parse(data, "bench scale")
+    return _parsed(
+        {
+            "topology": {
+                "context": {"ranks": max(1, ranks // RANKS_PER_CONTEXT_RANK)},
+                "generation": {"ranks": ranks},
+            },
+            "kv_cache": {"block_tokens": BLOCK_TOKENS, "blocks": 16 + steps // BLOCK_TOKENS},
+            "workload": {
+                "kind": "closed_loop",
+                "users": requests,
+                "requests": requests,
+                "prompt_tokens": {"min": BLOCK_TOKENS, "max": BLOCK_TOKENS},
+                "output_tokens": {"min": steps, "max": steps},
+            },
+        }
+    )
+
+
+def _loaded(ranks: int, requests: int) -> Experiment:
+    """Requests that come and go, on as many context as generation ranks."""
+    return _parsed(
+        {
+            "topology": {"context": {"ranks": ranks}, "generation": {"ranks": ranks}},
+            "executor": {"token_budget": 2048, "max_batch_size": 64},
+            "kv_cache": {"block_tokens": BLOCK_TOKENS, "blocks": 256},
+            "model": {"step_base": "10ms", "per_prefill_token": "10us"},
+            "workload": {
+                "kind": "poisson",
+                "rate": PER_SECOND * ranks,
+                "requests": requests,
+                "prompt_tokens": {"min": 256, "max": 1024},
+                "output_tokens": {"min": 8, "max": 24},
+            },
+        }
+    )
+
+
+def _parsed(data: dict[str, Any]) -> Experiment:
+    return parse({"name": "scale", "seed": 1, **data}, "bench scale")
 
 
 def _us_per_rank_iteration(ranks: int, steps: int) -> float:
-    job = Simulation(_experiment(ranks, steps), jump=False)
-    reports: list[RankReport] = []
-    took_s = seconds(lambda: reports.extend(job.run()))
-    return took_s * 1e6 / sum(report.iterations for report in reports)
+    job = Simulation(_experiment(ranks, steps + SPARE_STEPS), jump=False)
+    requests, began = job.coordinator.total, -1
+
+    def iterations() -> int:
+        """How many there were since all requests decode; -1 before."""
+        nonlocal began
+        group = job.world.groups[-1]
+        if began < 0 and group.offers.tokens == requests:
+            began = group.iteration
+        return group.iteration - began if began >= 0 else -1
+
+    return _us_each(job, iterations, 0, steps) / ranks
+
+
+def _us_per_request(ranks: int, requests: int) -> float:
+    job = Simulation(_loaded(ranks, requests))
+    return _us_each(job, lambda: job.coordinator.submitted, requests // 2, requests)
+
+
+def _us_each(job: Simulation, count: Callable[[], int], first: int, last: int) -> float:
+    """Microseconds of processor time for each of what a job counts, from `first` to `last`."""
+    began_s = found_us = 0.0
+    began = -1
+
+    def watched() -> None:
+        nonlocal began, began_s, found_us
+        now = count()
+        if now < first:
+            return
+        if began < 0:
+            began, began_s = now, process_time()
+        elif now >= last:
+            found_us = (process_time() - began_s) * 1e6 / (now - began)
+            raise _MeasuredEnough
+
+    with without_collector():
+        try:
+            job.run(watched)
+        except _MeasuredEnough:
+            return found_us
+    raise AssertionError("the load has ended before it was measured")
 
 
 def scale(
     *,
     sizes: Sequence[int] = (8, 64, 1024, 4096),
     rank_iterations: int = 400_000,
+    least_requests: int = 2_000,
     repetitions: int = 3,
 ) -> list[Figure]:
-    """One figure per size; the smallest is the others' reference. Sizes take turns."""
-    took_us: dict[int, list[float]] = {ranks: [] for ranks in sizes}
+    """Two figures per size; those of the smallest are the others' reference. Sizes take turns."""
+    iteration: dict[int, list[float]] = {ranks: [] for ranks in sizes}
+    request: dict[int, list[float]] = {ranks: [] for ranks in sizes}
     for _ in range(repetitions):
         for ranks in sizes:
             steps = min(MOST_STEPS, max(2, rank_iterations // ranks))
-            took_us[ranks].append(_us_per_rank_iteration(ranks, steps))
-    smallest = median(took_us[sizes[0]])
+            iteration[ranks].append(_us_per_rank_iteration(ranks, steps))
+            requests = max(least_requests, PER_RANK * ranks)
+            request[ranks].append(_us_per_request(ranks, requests))
+    return [
+        *_figures("scale", iteration, "µs/rank/iter", "one group of {:,}, nothing jumped over"),
+        *_figures("load", request, "µs/request", "two groups of {:,}, as many requests to each"),
+    ]
+
+
+def _figures(name: str, took: dict[int, list[float]], unit: str, note: str) -> list[Figure]:
+    smallest = next(iter(took))
+    reference = median(took[smallest])
     return [
         figure(
-            f"scale, {ranks:,} ranks",
-            median(took_us[ranks]),
-            "µs/rank/iter",
-            reference=smallest if ranks != sizes[0] else None,
-            against=f"{sizes[0]} ranks" if ranks != sizes[0] else "",
-            target=Target("ratio", "<=", MOST_GROWTH) if ranks != sizes[0] else None,
-            note=f"one group of {ranks:,}",
+            f"{name}, {ranks:,} ranks",
+            median(took_us),
+            unit,
+            reference=reference if ranks != smallest else None,
+            against=f"{smallest} ranks" if ranks != smallest else "",
+            target=Target("ratio", "<=", MOST_GROWTH) if ranks != smallest else None,
+            note=note.format(ranks),
         )
-        for ranks in sizes
+        for ranks, took_us in took.items()
     ]

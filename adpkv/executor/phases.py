@@ -8,13 +8,24 @@ process can do without the awaits between (`worlds.virtual.iteration`).
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from adpkv.core.plan import Plan
 from adpkv.core.report import RankReport, diverging_traces, of_ranks
 from adpkv.core.stop import StopReason
 from adpkv.errors import RankLostError
-from adpkv.executor.collectives import NO_WORK, WORLD, Collective, Elapsed, Step, Wait
+from adpkv.executor.collectives import (
+    NO_WORK,
+    WORLD,
+    Collective,
+    CollectiveCounts,
+    Elapsed,
+    Step,
+    Wait,
+)
 from adpkv.executor.local_work import LocalWork
 from adpkv.executor.messages import failure_detail
+from adpkv.executor.rank import Rank
 from adpkv.executor.succession import shrink_group
 from adpkv.subclassing import mypyc_attr
 
@@ -25,7 +36,12 @@ __all__ = ["Phases"]
 class Phases(LocalWork):
     """What a rank does in each phase. `executor.loop` calls them in their order."""
 
-    __slots__ = ()
+    __slots__ = ("_at_rest",)
+
+    def __init__(self, rank: Rank, counts: Callable[[], CollectiveCounts]) -> None:
+        super().__init__(rank, counts)
+        self._at_rest = False
+        """Whether it awaits a step or wait in which it has no part, and nothing is open here."""
 
     async def intake(self) -> None:
         """The leader broadcasts the coordinator's messages to its group."""
@@ -91,6 +107,8 @@ class Phases(LocalWork):
         slope += more
         # Not the step itself: it knows this object, and is exempt from cycle collection.
         self._costs = base, slope
+        computes, quiet = batch is not NO_WORK, self.is_quiet()
+        self._at_rest = quiet and not computes and self._has_nothing_open()
         return Step(
             self._group,
             "step",
@@ -102,10 +120,10 @@ class Phases(LocalWork):
             most,
             self._wake_ns if rank.leader is None else self.until_ns(),
             self._run,
-            self._status if self.is_quiet() else None,
+            self._status if quiet else None,
             owner.compared(batch) if owner.shared else None,
             # By the object: a compiled tuple is copied, and no copy is another tuple itself.
-            batch is not NO_WORK,
+            computes,
             tokens,
             waited,
             batch,
@@ -115,7 +133,7 @@ class Phases(LocalWork):
         """How long this rank lets its group wait now."""
         rank = self.rank
         limit_ns, quiet = self._waits()
-        self._costs = None
+        self._costs, self._at_rest = None, quiet and self._has_nothing_open()
         return Wait(
             self._group,
             "wait",
@@ -149,6 +167,21 @@ class Phases(LocalWork):
             self._moved = True
             for request in done:
                 self._serving.finish(request, now_ns)
+
+    def _has_nothing_open(self) -> bool:
+        """Whether there is nothing here at which it looks again in each iteration."""
+        return not (self._pending or self._odd or self._transceiver.monitor.reasons)
+
+    def rests(self, now_ns: int) -> bool:
+        """In virtual time: whether an iteration that begins now would do nothing on this rank, if
+        no input has come for it."""
+        return (
+            self._at_rest
+            and not self._moved
+            and now_ns < self._wake_ns
+            and now_ns < self._sampler.due_ns
+            and not self._signals.code
+        )
 
     # -- when a rank fails, and at the end ------------------------------------------------------
 

@@ -77,11 +77,12 @@ def test_recording_is_shown_against_the_same_loop_without_it() -> None:
     assert all(math.isfinite(one.value) for one in found)
 
 
-def test_scale_has_one_figure_per_size_and_the_smallest_is_the_reference() -> None:
-    found = scale(sizes=(8, 16), rank_iterations=200, repetitions=1)
+def test_scale_has_two_figures_per_size_and_the_smallest_is_the_reference() -> None:
+    found = scale(sizes=(8, 16), rank_iterations=200, least_requests=40, repetitions=1)
     _sound(found)
-    assert [one.reference is None for one in found] == [True, False]
-    assert found[1].reference == found[0].value
+    assert [one.name.split(",")[0] for one in found] == ["scale", "scale", "load", "load"]
+    assert [one.reference is None for one in found] == [True, False, True, False]
+    assert (found[1].reference, found[3].reference) == (found[0].value, found[2].value)
 
 
 def test_the_bare_world_is_shown_beside_plain_events() -> None:

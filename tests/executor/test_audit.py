@@ -153,6 +153,9 @@ class Deaf(Phases):
         if self.rank.rank != 1 or not 100 * MS <= self.rank.ports.clock() < 1100 * MS:
             super().observe()
 
+    def rests(self, now_ns: int) -> bool:
+        return False
+
 
 class Unpolled(Phases):
     """Rank 3 never looks whether a transfer has ended."""

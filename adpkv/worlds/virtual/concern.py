@@ -1,5 +1,11 @@
-"""Which quiet members of a group take part in an iteration: those that its plan concerns, and those
-that have something else to say now of the requests that wait, where ranks say what they know."""
+"""Which members of a group take part in an iteration: those that something concerns as it begins;
+then those that its plan concerns, and those that have something else to say now of the requests
+that wait, where ranks say what they know.
+
+Where a run jumps over quiet stretches, the group decides by what its members offered. Else each
+member that has input, or work in the step that ends, takes part; and the others decide by what they
+are, not by what they offered.
+"""
 
 from __future__ import annotations
 
@@ -22,12 +28,26 @@ class Concern:
     def __init__(self, says_cached: Mapping[Kind, bool]) -> None:
         self._says_cached = says_cached
 
-    def asks_all(self, group: VirtualGroup) -> bool:
+    def taking_part(self, group: VirtualGroup, now_ns: int, *, jump: bool) -> list[int]:
+        """The members that take part in the iteration that begins now, in order."""
+        everybody, offers, phases = range(len(group.resume)), group.offers, group.phases
+        if offers.current[0] is None or self._asks_all(group):
+            return list(everybody)
+        if jump:
+            return group.concerned(now_ns)
+        if phases is None:
+            return list(everybody)
+        found, some = [0], offers.restless | group.awake
+        for index in everybody[1:]:
+            if index in some or not phases[index].rests(now_ns):
+                found.append(index)
+        return found
+
+    def _asks_all(self, group: VirtualGroup) -> bool:
         """Whether each member says what it knows of the input of the iteration that begins."""
         if not self._says_cached.get(group.instance.kind):
             return False
-        at = group.offers.current[0]
-        return at is not None and (0 in group.awake or at.quiet_status is None)
+        return 0 in group.awake or group.offers.quiet[0] is None
 
     def whom(self, group: VirtualGroup, plan: Plan) -> Collection[int] | None:
         """The places in the instance of those that a new plan concerns; None: all."""

@@ -152,13 +152,11 @@ class VirtualGroup:
         broken, self.broken = self.broken, False
         return broken
 
-    def concerned(self, now_ns: int, *, lazy: bool) -> list[int]:
+    def concerned(self, now_ns: int) -> list[int]:
         """The members that take part in the next iteration: each that has input, something due, or
         a step that finishes something. The others would contribute the same as last time
         (`Step.quiet_status`). The leader too where it cannot lead without: by its program, or
         alone."""
-        if not lazy or self.offers.current[0] is None:
-            return list(range(len(self.resume)))
         found = self.offers.due(now_ns)
         found |= self.awake
         if self.phases is None or not found or self.phases[0].takes_sample():

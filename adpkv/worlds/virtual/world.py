@@ -203,8 +203,7 @@ class VirtualWorld:
     def _go_on(self, group: VirtualGroup) -> None:
         """One iteration: resume those who take part until they come to a step or a wait."""
         now_ns = self.queue.now
-        lazy = self._pace.jump and not self._concern.asks_all(group)
-        taking_part = group.concerned(now_ns, lazy=lazy)
+        taking_part = self._concern.taking_part(group, now_ns, jump=self._pace.jump)
         group.clear_arrivals()
         if group.phases is None or group.iteration == 0:
             self._complete_iteration(group, taking_part, group.begin(taking_part), [])

@@ -54,6 +54,9 @@ class EagerPhases(Phases):
         self._wake_ns = 0
         super().observe()
 
+    def rests(self, now_ns: int) -> bool:
+        return False
+
 
 EAGER = partial(build_rank, phases=EagerPhases)
 
