@@ -9,16 +9,17 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from adpkv.core.ids import NEVER
-from adpkv.core.plan import Plan, agree
-from adpkv.core.rank_status import RankStatus, differ
+from adpkv.core.plan import Plan
+from adpkv.core.rank_status import RankStatus
 from adpkv.core.report import RankReport
 from adpkv.core.stop import StopReason
-from adpkv.core.values import RequestSpec, Response
+from adpkv.core.values import RequestSpec
+from adpkv.executor.agreeing import Agreeing
 from adpkv.executor.audit import check_proposal, rank_report
 from adpkv.executor.collectives import NO_WORK, CollectiveCounts
 from adpkv.executor.conduct import asked_by_signal, unhealthy_too_long
-from adpkv.executor.leader import failed_ranks, sorted_messages, sum_up
-from adpkv.executor.messages import LeaderMessage, PeerMessage, Pulse, Release
+from adpkv.executor.leader import failed_ranks
+from adpkv.executor.messages import PeerMessage, Release
 from adpkv.executor.rank import Rank, status_of, to_look_at
 from adpkv.subclassing import mypyc_attr
 
@@ -26,23 +27,20 @@ __all__ = ["LocalWork"]
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
-class LocalWork:
+class LocalWork(Agreeing):
     """The base of `executor.phases.Phases`, which adds what is awaited."""
 
-    # Python remembers where these are, and which methods there are. It would not with a `__dict__`
-    # that somebody has looked at, or one of more than thirty.
+    # Slots, as those of its base.
     __slots__ = (
-        "_abandon_ns", "_batch", "_began_ns", "_calm", "_clock", "_computed", "_costs", "_counts",
-        "_decisions", "_failures", "_group", "_held", "_index", "_looked_at", "_meter", "_model",
-        "_moved", "_next_batch", "_odd", "_own_messages", "_pending", "_poll", "_ran_ns",
-        "_receive", "_reuses", "_run", "_sampler", "_seen_ns", "_serving", "_signals", "_status",
-        "_steady", "_transceiver", "_untold", "_waiting", "_wake_ns", "combine", "group_input",
-        "rank", "statuses",
+        "_abandon_ns", "_batch", "_began_ns", "_clock", "_computed", "_costs", "_decisions",
+        "_failures", "_group", "_held", "_index", "_looked_at", "_meter", "_model", "_moved",
+        "_next_batch", "_odd", "_own_messages", "_pending", "_poll", "_ran_ns", "_receive",
+        "_reuses", "_run", "_sampler", "_seen_ns", "_serving", "_signals", "_status",
+        "_transceiver", "_waiting", "_wake_ns",
     )  # fmt: skip
 
     def __init__(self, rank: Rank, counts: Callable[[], CollectiveCounts]) -> None:
-        self.rank = rank
-        self._counts = counts
+        super().__init__(rank, counts)
         # Used in every iteration of every rank, so looked up once.
         self._serving = serving = rank.serving
         self._decisions, self._failures = serving.decisions, serving.failures
@@ -55,15 +53,8 @@ class LocalWork:
         self._signals, self._poll = rank.ports.signals, rank.ports.transport.poll
         self._group = rank.instance.index
         self._index = rank.rank - rank.instance.first
-        self.group_input: tuple[LeaderMessage, ...] = ()
         self._own_messages: Sequence[PeerMessage] = ()
         self._status = RankStatus()
-        self.statuses: Sequence[RankStatus] = ()
-        self._steady = False
-        self._calm: Plan | None = None
-        """The plan that was made of `statuses`, if it is calm."""
-        self._untold = True
-        """Whether `statuses` may say something that the coordinator has not been told."""
         self._moved = True
         """Whether something may have changed on this rank since `_status` was made. Requests,
         sessions and blocks only change before a call of `_resolve`, or in a step that finished
@@ -77,9 +68,8 @@ class LocalWork:
         self._seen_ns = -1
         self._abandon_ns = NEVER
         self._sampler = rank.ports.sampler
-        self.combine: Callable[[tuple[RankStatus, ...]], Plan] = self._agree
         self._run: Callable[[], None] = self._compute
-        """Each made once: a method is a new object whenever it is asked for."""
+        """Made once: a method is a new object whenever it is asked for."""
         self._batch = NO_WORK
         """This rank's part of the step that it awaits."""
         self._ran_ns = -1
@@ -220,31 +210,6 @@ class LocalWork:
             self._status = self.status()
         return self._status
 
-    def agreed(self, plan: Plan) -> None:
-        """This is the plan that the sync made."""
-        rank = self.rank
-        rank.plan = plan
-        if rank.leader is not None:
-            rank.leader.note_unowned(plan, self.group_input)
-        self.group_input = ()  # the plan covers it
-
-    def _agree(self, statuses: tuple[RankStatus, ...]) -> Plan:
-        rank, last = self.rank, self.rank.plan
-        if not self.group_input:
-            # As most often: what gave this plan has not changed, or not so that it gives another.
-            before = self.statuses
-            if last is self._calm and not statuses[0].expired and not differ(statuses, before):
-                self.statuses = statuses
-                return last
-            if self._steady and statuses == before:
-                return last
-        self.statuses, self._untold = statuses, True
-        plan = agree(rank.limits, last, sorted_messages(self.group_input), statuses)
-        self._steady = plan is last
-        if not self._steady:
-            self._calm = plan if plan.is_calm() else None
-        return plan
-
     def status(self) -> RankStatus:
         """This rank's status as of now."""
         self._moved = False
@@ -312,28 +277,6 @@ class LocalWork:
         rank.transceiver.drain(deadline_ns, now_ns)
         rank.serving.stop(now_ns, reason.detail)
         rank.ports.recorder.event("stopping", -1, code=reason.code, detail=reason.detail)
-
-    def answer(self, gathered: Sequence[Sequence[Response]]) -> None:
-        """The leader passes on what the flush has gathered, and what the statuses say."""
-        rank = self.rank
-        leader = rank.leader
-        assert leader is not None
-        leader.answer(gathered, self.pulse)
-        plan = rank.plan
-        if plan.rank_failure is not None:
-            leader.announce_missing(plan.rank_failure)
-        if self._untold:
-            self._untold = False
-            leader.notices.announce(self.statuses, shared=rank.owner.shared)
-        if plan.stop is not None:
-            leader.announce_stop(plan.stop, self.statuses)
-
-    def pulse(self, tokens: int) -> Pulse:
-        """The instance's state, from the last sync's statuses; `tokens` so far. Leader only."""
-        rank = self.rank
-        by_rank = dict(zip(rank.members, self.statuses, strict=False))
-        unowned = len(rank.plan.waiting)
-        return sum_up(by_rank, unowned, tokens, rank.iteration, self._counts())
 
     # -- step or wait --------------------------------------------------------------------------
 

@@ -195,7 +195,8 @@ class Phases(LocalWork):
         """
         if shrink_group(self.rank, lost, self.group_input):
             self.group_input = ()
-        self.statuses, self._steady, self._calm, self._moved = (), False, None, True
+        self.forget()
+        self._moved = True
         if not self.rank.succession.shrinks:
             why = failure_detail(lost.rank, self.rank.instance)
             self.propose(StopReason(lost.exit_code, why))
