@@ -7,6 +7,7 @@ import pytest
 from adpkv import random_draws
 from adpkv.random_draws import (
     MANTISSA_BITS,
+    Draws,
     _minus_ln,
     _minus_ln_by_decimals,
     exponential,
@@ -32,6 +33,14 @@ def test_keys_and_seeds_are_told_apart() -> None:
         uniform(1, "a", 1, 1),
     }
     assert len(drawn) == 7
+
+
+def test_draws_of_one_kind_are_those_of_its_keys() -> None:
+    for seed, what in ((1, "gap"), (-3, "it's"), (1 << 70, "")):
+        draws = Draws(seed, what)
+        for number in (0, 7, -1, 1 << 64):
+            assert draws.integer(-5, 1 << 62, number) == integer(-5, 1 << 62, seed, what, number)
+            assert draws.exponential(number) == exponential(seed, what, number)
 
 
 def test_uniform_numbers_fill_the_unit_interval() -> None:

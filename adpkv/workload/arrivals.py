@@ -11,7 +11,7 @@ from collections import deque
 from typing import Final
 
 from adpkv.core.ids import LAST_NS, NEVER
-from adpkv.random_draws import exponential
+from adpkv.random_draws import Draws
 from adpkv.workload.cancels import Clients
 from adpkv.workload.given import NoneDueError, having, number, whole
 from adpkv.workload.port import Arrival
@@ -33,7 +33,8 @@ class Poisson:
         whole("Poisson: seed", seed, None)
         number("Poisson: rate_per_s", rate_per_s, above_0=True)
         self.total = total
-        self._shapes, self._clients, self._seed = shapes, clients, seed
+        self._shapes, self._clients = shapes, clients
+        self._gaps = Draws(seed, "gap")
         self._mean_gap_ns = NS_PER_S / rate_per_s
         self._number = 0
         self._due_ns = self._next(0)
@@ -61,7 +62,7 @@ class Poisson:
     def _next(self, last_ns: int) -> int:
         if self._number >= self.total:
             return NEVER
-        gap_ns = self._mean_gap_ns * exponential(self._seed, "gap", self._number)
+        gap_ns = self._mean_gap_ns * self._gaps.exponential(self._number)
         return min(last_ns + round(min(gap_ns, NEVER)), LAST_NS)
 
 

@@ -7,10 +7,10 @@ of its request and its place.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
-from adpkv.random_draws import integer
+from adpkv.random_draws import Draws
 from adpkv.workload.cancels import Clients
 from adpkv.workload.given import whole
 from adpkv.workload.port import Arrival
@@ -46,6 +46,9 @@ class Shapes:
     output_max_tokens: int
     groups: int = 0
     shared_tokens: int = 0
+    _prompt: Draws = field(init=False, repr=False, compare=False)
+    _output: Draws = field(init=False, repr=False, compare=False)
+    _group: Draws = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Check them.
@@ -61,17 +64,17 @@ class Shapes:
         whole("Shapes: output_max_tokens", self.output_max_tokens, self.output_min_tokens)
         whole("Shapes: groups", self.groups)
         whole("Shapes: shared_tokens", self.shared_tokens)
+        for what in ("prompt", "output", "group"):
+            object.__setattr__(self, f"_{what}", Draws(self.seed, what))  # as it is frozen
 
     def arrival(self, number: int, at_ns: int, clients: Clients) -> Arrival:
         """Request `number`, arriving at `at_ns`."""
-        prompt = integer(
-            self.prompt_min_tokens, self.prompt_max_tokens, self.seed, "prompt", number
-        )
+        prompt = self._prompt.integer(self.prompt_min_tokens, self.prompt_max_tokens, number)
         # By place: with a name each, msgspec looks for the place of each of them.
         return Arrival(
             at_ns,
             prompt,
-            integer(self.output_min_tokens, self.output_max_tokens, self.seed, "output", number),
+            self._output.integer(self.output_min_tokens, self.output_max_tokens, number),
             self._hashes(number, prompt),
             clients.cancel_ns(number),
             clients.wanted(number),
@@ -84,5 +87,5 @@ class Shapes:
         own = PRIVATE + (number << PLACE_BITS)
         if not shared:
             return tuple(range(own, own + blocks))
-        group = integer(0, self.groups - 1, self.seed, "group", number)
+        group = self._group.integer(0, self.groups - 1, number)
         return (*shared_hashes(group, shared), *range(own + shared, own + blocks))
