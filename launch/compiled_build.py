@@ -36,7 +36,7 @@ FILES = (
     "native_value.py",
     "random_draws.py",
     "memory/reuse.py",
-    *(f"output/{name}.py" for name in ("events", "json_lines", "requests")),
+    *(f"output/{name}.py" for name in ("json_lines", "requests")),
     *(f"transport/{name}.py" for name in ("posting", "virtual", "virtual_link")),
     *(f"transport/{name}.py" for name in ("staged", "staged_chunks", "staged_slots")),
     "traces/mooncake.py",

@@ -24,6 +24,8 @@ static unsigned long adpkv_field_hits, adpkv_method_hits, adpkv_global_hits;
 
 #include <structmember.h> /* until 3.11 it alone says what a PyMemberDef is */
 
+#include "calls.h"
+
 #define ADPKV_NO_VERSION 0xFFFFFFFFu /* which no type gets */
 #define ADPKV_TRIES 64               /* a place that meets more looks up each time */
 
@@ -153,6 +155,9 @@ adpkv_find_method(PyObject *name, PyObject *const *args, size_t nargsf, PyObject
             PyErr_Clear();
         else if (!PyType_HasFeature(Py_TYPE(method), Py_TPFLAGS_METHOD_DESCRIPTOR))
             method = NULL;
+        else if (Py_IS_TYPE(method, &PyMethodDescr_Type)
+                 && !PyType_IsSubtype(type, PyDescr_TYPE(method)))
+            method = NULL; /* another type's, which says so when it is called */
     }
     kept->version = method == NULL ? ADPKV_NO_VERSION : type->tp_version_tag;
     kept->method = method;
@@ -171,7 +176,7 @@ adpkv_method(PyObject *name, PyObject *const *args, size_t nargsf, PyObject *nam
     nargsf &= ~PY_VECTORCALL_ARGUMENTS_OFFSET;
     PyObject *method = kept->method; /* the call may change the type */
     Py_INCREF(method);
-    PyObject *result = PyObject_Vectorcall(method, args, nargsf, names);
+    PyObject *result = adpkv_call_method(method, args, nargsf, names);
     Py_DECREF(method);
     return result;
 }

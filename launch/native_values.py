@@ -38,7 +38,6 @@ NATIVE: Final[dict[str, tuple[str, ...]]] = {
         *("Operation", "Collective", "Elapsed", "Step", "Wait", "Pause", "Gone", "Receive"),
     ),
     "model/port.py": (),
-    "output/events.py": (),
     "traces/mooncake.py": (),
 }
 """The files with structures that are compiled, and which of these become native classes."""

@@ -1,6 +1,6 @@
 """`events.jsonl`: what happened, one JSON object a line, cheap enough to be always on.
 
-Where an event happens its line is put together; lines are encoded and written in batches. The
+Where an event happens its line is put together (`event_buffer`); lines are written in batches. The
 detail's keys stand beside the fixed ones, so that a line can be read by eye and filtered by `jq`
 without descending. The frequent lines are structures (`core.event_lines`).
 """
@@ -17,20 +17,15 @@ import msgspec
 from adpkv.core.event_lines import EventLine
 from adpkv.core.values import Violation
 from adpkv.counting import counted
+from adpkv.output.event_buffer import EventBuffer, EventRecorder
 from adpkv.output.folder import RunFolder
-from adpkv.output.json_lines import JsonLines
-from adpkv.output.losses import Losses
+from adpkv.output.losses import LineFile, Losses
 from adpkv.whole_files import whole
 
 __all__ = ["EventLog", "EventSink", "NullEventLog", "RankRecorder", "merge_parts"]
 
-_Line = dict[str, object] | EventLine
-
 BATCH_EVENTS: Final = 512
 """Events kept in memory before they are written: some 200 kB, which a processor's cache holds."""
-
-FIXED: Final = 4
-"""How many keys each line has besides those of its detail."""
 
 MOST_VIOLATIONS: Final = 100
 """Violations that one rank reports whole: after so many the rest say nothing new."""
@@ -76,52 +71,30 @@ class NullEventLog:
         """Nothing is pending."""
 
 
-class EventLog(JsonLines[_Line]):
+class EventLog(EventBuffer):
     """Writes events to a file in the order in which they are noted."""
 
     def __init__(self, path: Path, losses: Losses | None = None) -> None:
-        super().__init__(path, BATCH_EVENTS, losses)
+        self._file = LineFile(path, losses)
+        super().__init__(self._file.write, BATCH_EVENTS)
 
-    def write(
-        self, at_ns: int, rank: int, kind: str, request_id: int, detail: dict[str, object]
-    ) -> None:
-        """Note one event.
-
-        Raises:
-            ValueError: a detail is named like one of the fixed keys.
-        """
-        if not detail:
-            self.add(EventLine(at_ns, rank, kind, request_id))
-            return
-        line = {"at_ns": at_ns, "rank": rank, "kind": kind, "request": request_id} | detail
-        if len(line) != FIXED + len(detail):
-            raise ValueError(f"event {kind}: a detail hides a fixed key: {detail}")
-        self.add(line)
+    def close(self) -> None:
+        """Write what is kept and close the file; closing twice is closing once."""
+        try:
+            self.flush()
+        finally:
+            self._file.close()
 
 
-class RankRecorder:
+class RankRecorder(EventRecorder):
     """One rank's `executor.ports.Recorder`: stamps events with its clock, keeps violations."""
 
-    __slots__ = ("_add", "_clock", "_more", "_rank", "_violations", "_write")
+    __slots__ = ("_more", "_violations")
 
     def __init__(self, log: EventSink, rank: int, clock: Callable[[], int]) -> None:
-        self._write, self._add = log.write, log.add
-        self._rank = rank
-        self._clock = clock
+        super().__init__(log, rank, clock)
         self._violations: list[Violation] = []
         self._more = 0
-
-    def event(self, kind: str, request_id: int, /, **detail: object) -> None:
-        """Something happened now."""
-        write, clock = self._write, self._clock
-        write(clock(), self._rank, kind, request_id, detail)
-
-    def note(
-        self, shape: Callable[..., EventLine], kind: str, request_id: int, what: object, /
-    ) -> None:
-        """Something happened now, for which there is a structure with one value."""
-        add, clock = self._add, self._clock
-        add(shape(clock(), self._rank, kind, request_id, what))
 
     def violation(self, violation: Violation) -> None:
         """An oracle found a violation: note an event, and a line of the rank's report."""

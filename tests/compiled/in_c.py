@@ -42,19 +42,20 @@ def quick_in_c() -> Path:
     return _in_c("flight_recorder/quick", "flight_recorder/quick_states.h")
 
 
-def extension(name: str, *defined: str) -> Path:
+def extension(name: str, *defined: str, headers: Sequence[str] = ()) -> Path:
     """`adpkv/{name}.c` as a file to import; skips the test where there is no compiler."""
     try:
-        return _in_c(name, defined=defined)
+        return _in_c(name, *headers, defined=defined)
     except QuickError as error:
         if "there is no C compiler" in str(error):
             pytest.skip(str(error))
         raise
 
 
-def loaded(name: str) -> ModuleType:
-    """The same, imported, beside the module in Python."""
-    spec = importlib.util.spec_from_file_location(Path(name).name, extension(name))
+def loaded(name: str, *headers: str) -> ModuleType:
+    """The same, imported, beside the module in Python; `headers` are what it includes."""
+    file = extension(name, headers=headers)
+    spec = importlib.util.spec_from_file_location(Path(name).name, file)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

@@ -1,7 +1,7 @@
 /* One place of each kind that `inline_cache.h` is about, to be asked from Python: `field`, `call`
 and `name` take whatever is to be looked up there. `another_field` is a place of its own, for a test
 that wears it out. `hits` says how often each kind had remembered what it was asked for. `box` makes
-a number as `boxes.h` does. */
+a number as `boxes.h` does, and `unbox` reads one; `apply` and what follows are those of `calls.h`. */
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
@@ -18,6 +18,18 @@ static PyObject *CPyDict_GetItem(PyObject *dict, PyObject *key) {
 #define CPY_INT_TAG 1
 typedef size_t CPyTagged;
 
+static Py_ssize_t CPyLong_AsSsize_tAndOverflow(PyObject *number, int *overflow) {
+    long long value = PyLong_AsLongLongAndOverflow(number, overflow);
+    *overflow = *overflow || value >= 1LL << 62 || value < -(1LL << 62);
+    return (Py_ssize_t)value;
+}
+
+static CPyTagged CPyTagged_BorrowFromObject(PyObject *number) { return (CPyTagged)number | 1; }
+
+static CPyTagged CPyTagged_FromObject(PyObject *number) {
+    return CPyTagged_BorrowFromObject(Py_NewRef(number));
+}
+
 static PyObject *CPyTagged_StealAsObject(CPyTagged number) {
     return PyLong_FromSsize_t((Py_ssize_t)number >> 1);
 }
@@ -27,6 +39,34 @@ static PyObject *CPyTagged_StealAsObject(CPyTagged number) {
 static PyObject *box(PyObject *self, PyObject *number) {
     Py_ssize_t value = PyLong_AsSsize_t(number);
     return PyErr_Occurred() ? NULL : CPyTagged_StealAsObject((CPyTagged)value << 1);
+}
+
+/* What is made of the object and back: a number, or the object itself if it has too many digits. */
+static PyObject *unbox(PyObject *self, PyObject *number) {
+    CPyTagged lent = CPyTagged_BorrowFromObject(number), owned = CPyTagged_FromObject(number);
+    PyObject *one = lent & CPY_INT_TAG ? Py_NewRef((PyObject *)(lent ^ CPY_INT_TAG))
+                                       : PyLong_FromSsize_t((Py_ssize_t)lent >> 1);
+    PyObject *two = owned & CPY_INT_TAG ? (PyObject *)(owned ^ CPY_INT_TAG)
+                                        : PyLong_FromSsize_t((Py_ssize_t)owned >> 1);
+    return Py_BuildValue("(NN)", one, two);
+}
+
+/* Calls of functions, and what `calls.h` does without a call. */
+static PyObject *apply(PyObject *self, PyObject *const *args, Py_ssize_t count) {
+    return PyObject_Vectorcall(args[0], args + 1, count - 1, NULL);
+}
+
+static PyObject *apply_named(PyObject *self, PyObject *const *args, Py_ssize_t count) {
+    return PyObject_Vectorcall(args[0], args + 2, count - 2 - PyTuple_GET_SIZE(args[1]), args[1]);
+}
+
+static PyObject *append(PyObject *self, PyObject *const *args, Py_ssize_t count) {
+    return PyList_Append(args[0], args[1]) < 0 ? NULL : Py_NewRef(Py_None);
+}
+
+static PyObject *truth(PyObject *self, PyObject *thing) {
+    int found = PyObject_IsTrue(thing);
+    return found < 0 ? NULL : PyBool_FromLong(found);
 }
 
 static PyObject *field(PyObject *self, PyObject *args) {
@@ -69,6 +109,11 @@ static PyMethodDef methods[] = {
     {"call", call, METH_VARARGS, NULL},
     {"name", name, METH_VARARGS, NULL},
     {"box", box, METH_O, NULL},
+    {"unbox", unbox, METH_O, NULL},
+    {"apply", (PyCFunction)apply, METH_FASTCALL, NULL},
+    {"apply_named", (PyCFunction)apply_named, METH_FASTCALL, NULL},
+    {"append", (PyCFunction)append, METH_FASTCALL, NULL},
+    {"truth", truth, METH_O, NULL},
     {"hits", hits, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };

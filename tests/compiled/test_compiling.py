@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import importlib.util
 import os
 import re
 import subprocess
@@ -26,25 +25,6 @@ from compiled_build import lacks  # noqa: E402
 from compiling import is_remembering, keeps_profiles, remembering, train  # noqa: E402
 
 needs_compiler = pytest.mark.skipif(bool(lacks()), reason=lacks() or "-")
-
-
-@pytest.fixture(scope="module")
-def remembers(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """`remembers.c`, built with the warnings that the build counts as errors."""
-    made = (
-        tmp_path_factory.mktemp("remembers") / f"remembers{sysconfig.get_config_var('EXT_SUFFIX')}"
-    )
-    compiler = (os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc").split()
-    include = [f"-I{LAUNCH}", f"-I{sysconfig.get_path('include')}"]
-    how = ["-O1", "-Wall", "-Werror", "-shared", "-fPIC"]
-    source = str(Path(__file__).with_name("remembers.c"))
-    subprocess.run([*compiler, *how, *include, source, "-o", str(made)], check=True)
-    spec = importlib.util.spec_from_file_location("remembers", made)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 class One(msgspec.Struct):
@@ -233,21 +213,6 @@ def test_what_meets_many_types_goes_on_to_find_them(remembers: Any) -> None:
         assert [remembers.another_field(thing, "a") for _ in range(2)] == [number] * 2
         hits.append(remembers.hits()["field"] - before)
     assert hits == [1] * 64 + [0] * 136
-
-
-@needs_compiler
-def test_a_number_is_made_as_python_makes_it(remembers: Any) -> None:
-    edges = (0, 1, 5, 6, 256, 257, 1 << 29, 1 << 30, 1 << 31, 1 << 59, 1 << 60, 1 << 61)
-    numbers = [sign * (edge + step) for edge in edges for step in (-1, 0, 1) for sign in (-1, 1)]
-    for number in [*numbers, (1 << 62) - 1, -(1 << 62)]:
-        made = remembers.box(number)
-        assert type(made) is int
-        assert (made, hash(made), made.bit_length(), repr(made)) == (
-            number, hash(number), number.bit_length(), repr(number),
-        )  # fmt: skip
-        assert made + 1 == number + 1
-        assert sys.getsizeof(made) == sys.getsizeof(number + 0)
-    assert remembers.box(256) is remembers.box(256), "one that Python has ready"
 
 
 def test_names_of_modules_are_remembered_and_other_dictionaries_are_not() -> None:

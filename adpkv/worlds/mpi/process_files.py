@@ -26,7 +26,7 @@ class ProcessFiles:
         self._timelines: list[RecordFile] = []
         self._records_events = observe.events
         self._flushes: list[Callable[[], None]] = []
-        self._opened: list[tuple[JsonLines[Any], Path]] = []
+        self._opened: list[tuple[EventLog | JsonLines[Any], Path]] = []
 
     def open_events(self, rank: int) -> EventSink:
         """Open the part of `events.jsonl` that one program of this process (its rank, or the

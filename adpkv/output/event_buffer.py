@@ -1,0 +1,83 @@
+"""Who writes lines of events, and what keeps them until there are enough; in C where compiled.
+
+Here a line is a structure or a dictionary, and lines are encoded when they are written. The
+compiled build has `event_buffer.c` in place of this module, which makes text of each as it happens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from adpkv.core.event_lines import EventLine
+
+if TYPE_CHECKING:
+    from adpkv.output.events import EventSink
+
+__all__ = ["EventBuffer", "EventRecorder"]
+
+FIXED: Final = 4
+"""How many keys each line has besides those of its detail."""
+
+
+class EventBuffer:
+    """Keeps lines until there are `batch` of them, then has them written, oldest first."""
+
+    def __init__(self, write: Callable[[bytes], object], batch: int) -> None:
+        self._write_text = write
+        self._batch = batch
+        self._encode_lines = msgspec.json.Encoder().encode_lines
+        self._pending: list[dict[str, object] | EventLine] = []
+
+    def write(
+        self, at_ns: int, rank: int, kind: str, request_id: int, detail: dict[str, object]
+    ) -> None:
+        """Note one event.
+
+        Raises:
+            ValueError: a detail is named like one of the fixed keys.
+        """
+        if not detail:
+            self.add(EventLine(at_ns, rank, kind, request_id))
+            return
+        line = {"at_ns": at_ns, "rank": rank, "kind": kind, "request": request_id} | detail
+        if len(line) != FIXED + len(detail):
+            raise ValueError(f"event {kind}: a detail hides a fixed key: {detail}")
+        self.add(line)
+
+    def add(self, line: dict[str, object] | EventLine) -> None:
+        """The same, of an event whose line is there already; it must not be changed afterwards."""
+        self._pending.append(line)
+        if len(self._pending) >= self._batch:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what is kept now."""
+        pending, self._pending = self._pending, []  # another thread may write meanwhile
+        if pending:
+            self._write_text(self._encode_lines(pending))
+
+
+class EventRecorder:
+    """Tells a log of events what happens on one rank, and when."""
+
+    __slots__ = ("_add", "_clock", "_rank", "_write")
+
+    def __init__(self, log: EventSink, rank: int, clock: Callable[[], int]) -> None:
+        self._write, self._add = log.write, log.add
+        self._rank = rank
+        self._clock = clock
+
+    def event(self, kind: str, request_id: int, /, **detail: object) -> None:
+        """Something happened now."""
+        write, clock = self._write, self._clock
+        write(clock(), self._rank, kind, request_id, detail)
+
+    def note(
+        self, shape: Callable[..., EventLine], kind: str, request_id: int, what: object, /
+    ) -> None:
+        """Something happened now, for which there is a structure with one value."""
+        add, clock = self._add, self._clock
+        add(shape(clock(), self._rank, kind, request_id, what))

@@ -1,0 +1,126 @@
+"""What compiled code does in the place of Python's functions (`boxes.h`, `calls.h`), asked of
+`remembers.c`: numbers, calls, lists and truth are as Python has them."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import pytest
+
+from tests.compiled.in_c import ROOT
+
+sys.path.insert(0, str(ROOT / "launch"))
+
+from compiled_build import lacks
+
+needs_compiler = pytest.mark.skipif(bool(lacks()), reason=lacks() or "-")
+
+
+@needs_compiler
+def test_a_number_is_made_as_python_makes_it(remembers: Any) -> None:
+    edges = (0, 1, 5, 6, 256, 257, 1 << 29, 1 << 30, 1 << 31, 1 << 59, 1 << 60, 1 << 61)
+    numbers = [sign * (edge + step) for edge in edges for step in (-1, 0, 1) for sign in (-1, 1)]
+    for number in [*numbers, (1 << 62) - 1, -(1 << 62)]:
+        made = remembers.box(number)
+        assert type(made) is int
+        assert (made, hash(made), made.bit_length(), repr(made)) == (
+            number, hash(number), number.bit_length(), repr(number),
+        )  # fmt: skip
+        assert made + 1 == number + 1
+        assert sys.getsizeof(made) == sys.getsizeof(number + 0)
+    assert remembers.box(256) is remembers.box(256), "one that Python has ready"
+
+
+@needs_compiler
+def test_a_number_is_read_as_python_has_it(remembers: Any) -> None:
+    edges = (0, 1, 1 << 29, 1 << 30, 1 << 31, 1 << 59, 1 << 60, 1 << 61, 1 << 62, 1 << 63, 1 << 90)
+    for number in {
+        sign * (edge + step) for edge in edges for step in (-1, 0, 1) for sign in (-1, 1)
+    }:
+        assert remembers.unbox(number) == (number, number)
+
+
+@needs_compiler
+def test_a_function_is_called_as_python_calls_it(remembers: Any) -> None:
+    class Seen:
+        def both(self, first: int, *rest: int, **named: int) -> tuple[object, ...]:
+            return (type(self), first, rest, named)
+
+    found: list[int] = []
+    pairs: list[tuple[Any, tuple[Any, ...]]] = [
+        (found.append, (1,)),  # one argument
+        (found.copy, ()),  # none
+        (found.insert, (0, 5)),  # several
+        (found.sort, ()),  # with names
+        (found.index, (5,)),
+        (len, (found,)),
+        (max, (1, 2)),  # in a tuple
+        (Seen().both, (1, 2)),
+        (Seen, ()),
+        (int, ("7",)),
+        ("{}{}".format, (1, 2)),
+        (dict.fromkeys, ("ab",)),
+        (bytes.maketrans, (b"a", b"b")),  # static
+        (lambda *told: told, (1, 2)),
+    ]
+    for whom, told in pairs:
+        expected = Seen if whom is Seen else whom(*told) if whom != found.append else None
+        made = remembers.apply(whom, *told)
+        assert (type(made) if whom is Seen else made) == expected
+    assert found == [1, 5, 5], "each was called twice"
+    assert remembers.apply_named(found.sort, ("reverse",), True) is None
+    assert remembers.apply_named(sorted, ("key", "reverse"), [1, -3, 2], abs, True) == [-3, 2, 1]
+    assert remembers.apply_named(Seen().both, ("b",), 1, 2)[1:] == (1, (), {"b": 2})
+
+
+@needs_compiler
+def test_a_call_with_wrong_arguments_fails_as_in_python(remembers: Any) -> None:
+    for whom, told in (
+        *[([].append, told) for told in ((), (1, 2))],
+        ([].copy, (1,)),
+        ([].insert, (1,)),
+        (len, ()),
+        (len, (1,)),
+        (5, ()),
+    ):
+        with pytest.raises(TypeError) as right:
+            whom(*told)  # type: ignore[operator]
+        with pytest.raises(TypeError) as ours:
+            remembers.apply(whom, *told)
+        assert str(ours.value) == str(right.value)
+    for named in ([].append, [].copy, [].insert):
+        with pytest.raises(TypeError, match="keyword"):
+            remembers.apply_named(named, ("x",), 1)
+
+
+@needs_compiler
+def test_another_types_method_is_refused(remembers: Any) -> None:
+    class Wrong:
+        __slots__ = ()
+        append = list.append
+
+    for _ in range(3):
+        with pytest.raises(TypeError, match="apply to a 'Wrong' object"):
+            remembers.call("append", Wrong(), 1)
+
+
+@needs_compiler
+def test_a_list_grows_and_truth_is_asked_for(remembers: Any) -> None:
+    class Own(list[int]):
+        pass
+
+    class Odd:
+        def __bool__(self) -> bool:
+            raise ValueError("neither")
+
+    for kept in ([], Own()):
+        for number in range(1000):
+            remembers.append(kept, number)
+        assert kept == list(range(1000))
+    with pytest.raises(SystemError):
+        remembers.append((), 1)
+    for thing in (True, False, None, 0, 1, [], [0], "", 0.0, object()):
+        assert remembers.truth(thing) is bool(thing)
+    with pytest.raises(ValueError, match="neither"):
+        remembers.truth(Odd())
