@@ -28,31 +28,48 @@ static unsigned long adpkv_field_hits, adpkv_method_hits, adpkv_global_hits;
 
 #define ADPKV_NO_VERSION 0xFFFFFFFFu /* which no type gets */
 #define ADPKV_TRIES 64               /* a place that meets more looks up each time */
+#define ADPKV_CLOSE __attribute__((aligned(8))) /* one beside the other, and not 32 apart */
 
+enum { ADPKV_SLOT, ADPKV_GETTER, ADPKV_NAME };
+
+/* A request asks a thousand such places, most of them once: what is small is less to fetch. */
 typedef struct {
     unsigned int version;
-    unsigned int left;
+    unsigned short left, kind;
     PyObject *name; /* most places ask for one; `getattr` may ask for any */
-    Py_ssize_t offset; /* of a slot */
-    getter get;        /* or of a native class: the function and what it is called with */
-    void *closure;
-    PyObject *module; /* or the module that was asked, as long as its names have this version */
-    uint64_t names;
-    PyObject *value;
+    union {
+        Py_ssize_t offset; /* of a slot */
+        struct {           /* or of a native class: the function and what it is called with */
+            getter get;
+            void *closure;
+        } by;
+        struct { /* or the module that was asked, as long as its names have this version */
+            PyObject *module;
+            uint64_t names;
+            PyObject *value;
+        } of;
+    } at;
 } adpkv_field_t;
 
 typedef struct {
     unsigned int version;
-    unsigned int left;
+    unsigned short left;
     PyObject *name;
     PyObject *method; /* the type has it as long as it has this version */
 } adpkv_method_t;
 
-static inline int adpkv_may_keep(PyTypeObject *type, unsigned int *left) {
+static inline int adpkv_may_keep(PyTypeObject *type, unsigned short *left) {
     if (*left == 0 || type->tp_getattro != PyObject_GenericGetAttr || type->tp_version_tag == 0)
         return 0;
     --*left;
     return 1;
+}
+
+static inline void adpkv_forget(adpkv_field_t *kept) {
+    PyObject *module = kept->kind == ADPKV_NAME ? kept->at.of.module : NULL;
+    kept->version = ADPKV_NO_VERSION;
+    kept->kind = ADPKV_SLOT;
+    Py_XDECREF(module);
 }
 
 #if PY_VERSION_HEX < 0x030C0000 /* since then a dictionary's version is not to be used */
@@ -72,10 +89,11 @@ static inline void adpkv_keep_module(PyObject *module, PyObject *name, PyObject 
     Py_INCREF(name);
     Py_XSETREF(kept->name, name);
     Py_INCREF(module); /* it is compared: nothing else is to have its address */
-    Py_XSETREF(kept->module, module);
-    kept->get = NULL;
-    kept->value = found;
-    kept->names = ADPKV_NAMES(module);
+    adpkv_forget(kept);
+    kept->kind = ADPKV_NAME;
+    kept->at.of.module = module;
+    kept->at.of.value = found;
+    kept->at.of.names = ADPKV_NAMES(module);
     kept->version = type->tp_version_tag;
 }
 #else
@@ -95,8 +113,7 @@ adpkv_find_field(PyObject *thing, PyObject *name, adpkv_field_t *kept) {
         return found;
     }
     PyObject *descr = _PyType_Lookup(type, name);
-    kept->version = ADPKV_NO_VERSION;
-    Py_CLEAR(kept->module);
+    adpkv_forget(kept);
     Py_INCREF(name);
     Py_XSETREF(kept->name, name);
     if (descr == NULL) {
@@ -104,15 +121,15 @@ adpkv_find_field(PyObject *thing, PyObject *name, adpkv_field_t *kept) {
     } else if (Py_TYPE(descr) == &PyMemberDescr_Type) {
         PyMemberDef *member = ((PyMemberDescrObject *)descr)->d_member;
         if (member->type == T_OBJECT_EX && (member->flags & ~READONLY) == 0) {
-            kept->get = NULL;
-            kept->offset = member->offset;
+            kept->at.offset = member->offset;
             kept->version = type->tp_version_tag;
         }
     } else if (Py_TYPE(descr) == &PyGetSetDescr_Type) {
         PyGetSetDef *pair = ((PyGetSetDescrObject *)descr)->d_getset;
         if (pair->get != NULL) {
-            kept->get = pair->get;
-            kept->closure = pair->closure;
+            kept->kind = ADPKV_GETTER;
+            kept->at.by.get = pair->get;
+            kept->at.by.closure = pair->closure;
             kept->version = type->tp_version_tag;
         }
     }
@@ -121,23 +138,20 @@ adpkv_find_field(PyObject *thing, PyObject *name, adpkv_field_t *kept) {
 
 static inline PyObject *adpkv_field(PyObject *thing, PyObject *name, adpkv_field_t *kept) {
     if (Py_TYPE(thing)->tp_version_tag == kept->version && kept->name == name) {
-        if (kept->get != NULL) {
-            ADPKV_HIT(field);
-            return kept->get(thing, kept->closure);
-        }
-        if (kept->module != NULL) {
-            if (kept->module == thing && ADPKV_NAMES(thing) == kept->names) {
+        if (kept->kind == ADPKV_SLOT) {
+            PyObject *found = *(PyObject **)((char *)thing + kept->at.offset);
+            if (__builtin_expect(found != NULL, 1)) {
                 ADPKV_HIT(field);
-                Py_INCREF(kept->value);
-                return kept->value;
+                Py_INCREF(found);
+                return found;
             }
-            return adpkv_find_field(thing, name, kept);
-        }
-        PyObject *found = *(PyObject **)((char *)thing + kept->offset);
-        if (__builtin_expect(found != NULL, 1)) {
+        } else if (kept->kind == ADPKV_GETTER) {
             ADPKV_HIT(field);
-            Py_INCREF(found);
-            return found;
+            return kept->at.by.get(thing, kept->at.by.closure);
+        } else if (kept->at.of.module == thing && ADPKV_NAMES(thing) == kept->at.of.names) {
+            ADPKV_HIT(field);
+            Py_INCREF(kept->at.of.value);
+            return kept->at.of.value;
         }
     }
     return adpkv_find_field(thing, name, kept);
@@ -183,13 +197,13 @@ adpkv_method(PyObject *name, PyObject *const *args, size_t nargsf, PyObject *nam
 
 #define PyObject_GetAttr(thing, name)                                               \
     ({                                                                              \
-        static adpkv_field_t adpkv_kept = {.version = ADPKV_NO_VERSION, .left = ADPKV_TRIES}; \
+        static ADPKV_CLOSE adpkv_field_t adpkv_kept = {.version = ADPKV_NO_VERSION, .left = ADPKV_TRIES}; \
         adpkv_field((thing), (name), &adpkv_kept);                                  \
     })
 
 #define PyObject_VectorcallMethod(name, args, nargsf, names)                        \
     ({                                                                              \
-        static adpkv_method_t adpkv_kept = {.version = ADPKV_NO_VERSION, .left = ADPKV_TRIES};   \
+        static ADPKV_CLOSE adpkv_method_t adpkv_kept = {.version = ADPKV_NO_VERSION, .left = ADPKV_TRIES};   \
         adpkv_method((name), (args), (nargsf), (names), &adpkv_kept);               \
     })
 
@@ -221,7 +235,7 @@ static inline PyObject *adpkv_global(PyObject *dict, PyObject *key, adpkv_global
 
 #define ADPKV_GLOBAL(dict, key)                                                     \
     ({                                                                              \
-        static adpkv_global_t adpkv_kept = {0, NULL};                               \
+        static ADPKV_CLOSE adpkv_global_t adpkv_kept = {0, NULL};                               \
         adpkv_global((dict), (key), &adpkv_kept);                                   \
     })
 

@@ -18,16 +18,16 @@
 
 static PyObject *fields_name; /* "__struct_fields__" */
 
-static int add_key(Text *text, PyObject *key) {
-    return ADD(text, ",") < 0 || add_value(text, key) < 0 || ADD(text, ":") < 0 ? -1 : 0;
+#define RANK ",\"rank\":"
+#define KIND ",\"kind\":"
+
+static int add_when(Text *text, PyObject *at_ns) {
+    return ADD(text, "{\"at_ns\":") < 0 ? -1 : add_value(text, at_ns);
 }
 
-static int add_fixed(Text *text, PyObject *at_ns, PyObject *rank, PyObject *kind,
-                     PyObject *request) {
-    return ADD(text, "{\"at_ns\":") < 0 || add_value(text, at_ns) < 0
-                   || ADD(text, ",\"rank\":") < 0 || add_value(text, rank) < 0
-                   || ADD(text, ",\"kind\":") < 0 || add_value(text, kind) < 0
-                   || ADD(text, ",\"request\":") < 0 || add_value(text, request) < 0
+static int add_what(Text *text, PyObject *kind, PyObject *request) {
+    return add_value(text, kind) < 0 || ADD(text, ",\"request\":") < 0
+                   || add_value(text, request) < 0
                ? -1
                : 0;
 }
@@ -38,12 +38,6 @@ static int is_free(PyObject *key) {
     for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++)
         if (PyUnicode_CompareWithASCIIString(key, fixed[i]) == 0) return 0;
     return 1;
-}
-
-static int is_name(PyObject *key) {
-    if (PyUnicode_Check(key)) return 1;
-    PyErr_Format(PyExc_TypeError, "a detail's name is a string, and not %R", key);
-    return 0;
 }
 
 static int refuse(PyObject *kind, PyObject *detail) {
@@ -139,10 +133,12 @@ static PyObject *buffer_write(Buffer *self, PyObject *const *args, Py_ssize_t co
     if (!is_ready(self)) return NULL;
     Text text;
     text_begin(&text);
-    int failed = add_fixed(&text, args[0], args[1], args[2], args[3]) < 0;
+    int failed = add_when(&text, args[0]) < 0 || ADD(&text, RANK) < 0
+                 || add_value(&text, args[1]) < 0 || ADD(&text, KIND) < 0
+                 || add_what(&text, args[2], args[3]) < 0;
     PyObject *key, *value;
     for (Py_ssize_t place = 0; !failed && PyDict_Next(args[4], &place, &key, &value);)
-        failed = !is_name(key) || (!is_free(key) && refuse(args[2], args[4]) < 0)
+        failed = (PyUnicode_Check(key) && !is_free(key) && refuse(args[2], args[4]) < 0)
                  || add_key(&text, key) < 0 || add_value(&text, value) < 0;
     failed = failed || ADD(&text, "}") < 0;
     if (buffer_take(self, &text, failed) < 0) return NULL;
@@ -184,8 +180,6 @@ static PyTypeObject buffer_type = {
     .tp_methods = buffer_methods,
 };
 
-/* Who writes them: one rank. */
-
 #define SHAPES 4 /* of lines with one value besides: their classes, and what stands before it */
 
 typedef struct {
@@ -193,6 +187,8 @@ typedef struct {
     Buffer *buffer;         /* or NULL: then whoever keeps events is told in Python */
     PyObject *write, *add; /* of the log */
     PyObject *clock, *rank;
+    char who[40]; /* what each line of this rank has in its middle */
+    size_t who_size;
 } Recorder;
 
 static struct {
@@ -245,7 +241,23 @@ static int recorder_init(Recorder *self, PyObject *args, PyObject *named) {
     Py_XSETREF(self->buffer, (Buffer *)(plain ? Py_NewRef(log) : NULL));
     Py_XSETREF(self->rank, Py_NewRef(rank));
     Py_XSETREF(self->clock, Py_NewRef(clock));
-    return 0;
+    Text text;
+    text_begin(&text);
+    int failed = ADD(&text, RANK) < 0 || add_value(&text, rank) < 0 || ADD(&text, KIND) < 0;
+    if (!failed && text.size > sizeof self->who) {
+        PyErr_Format(PyExc_ValueError, "rank %R: no number of a rank", rank);
+        failed = 1;
+    }
+    if (!failed) memcpy(self->who, text.at, self->who_size = text.size);
+    text_end(&text);
+    return failed ? -1 : 0;
+}
+
+static int add_begin(Text *text, Recorder *self, PyObject *at_ns, PyObject *const *what) {
+    return add_when(text, at_ns) < 0 || text_add(text, self->who, self->who_size) < 0
+                   || add_what(text, what[0], what[1]) < 0
+               ? -1
+               : 0;
 }
 
 static int recorder_traverse(Recorder *self, visitproc visit, void *arg) {
@@ -292,7 +304,7 @@ static PyObject *recorder_event(Recorder *self, PyObject *const *args, Py_ssize_
     if (fits) {
         Text text;
         text_begin(&text);
-        failed = add_fixed(&text, at_ns, self->rank, args[0], args[1]) < 0;
+        failed = add_begin(&text, self, at_ns, args) < 0;
         for (Py_ssize_t i = 0; !failed && i < many; i++)
             failed = add_key(&text, PyTuple_GET_ITEM(names, i)) < 0
                      || add_value(&text, args[2 + i]) < 0;
@@ -326,7 +338,7 @@ static PyObject *recorder_note(Recorder *self, PyObject *const *args, Py_ssize_t
         PyObject *key = key_of(args[0]);
         Text text;
         text_begin(&text);
-        failed = key == NULL || add_fixed(&text, at_ns, self->rank, args[1], args[2]) < 0
+        failed = key == NULL || add_begin(&text, self, at_ns, args + 1) < 0
                  || add_key(&text, key) < 0 || add_value(&text, args[3]) < 0
                  || ADD(&text, "}") < 0;
         failed = buffer_take(self->buffer, &text, failed) < 0;

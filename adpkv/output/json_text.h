@@ -6,7 +6,8 @@
 #include <Python.h>
 #include <stdint.h>
 
-static PyObject *encode; /* msgspec.json.encode, for what is not written here */
+static PyObject *encode;           /* msgspec.json.encode, for what is not written here */
+static PyTypeObject *enumerations; /* the type of enumerations */
 
 /* Text that grows; short ones need no memory of their own. */
 
@@ -49,13 +50,19 @@ static inline int text_add(Text *text, const char *what, size_t size) {
 
 #define ADD(text, literal) text_add((text), (literal), sizeof(literal) - 1)
 
+static const char two_digits[] =
+    "00010203040506070809101112131415161718192021222324252627282930313233343536373839"
+    "40414243444546474849505152535455565758596061626364656667686970717273747576777879"
+    "8081828384858687888990919293949596979899";
+
 static int add_number(Text *text, long long number) {
     char digits[24], *at = digits + sizeof digits;
     uint64_t left = number < 0 ? -(uint64_t)number : (uint64_t)number;
-    do {
-        *--at = (char)('0' + left % 10);
-        left /= 10;
-    } while (left != 0);
+    for (; left >= 100; left /= 100) memcpy(at -= 2, two_digits + 2 * (left % 100), 2);
+    if (left >= 10)
+        memcpy(at -= 2, two_digits + 2 * left, 2);
+    else
+        *--at = (char)('0' + left);
     if (number < 0) *--at = '-';
     return text_add(text, at, (size_t)(digits + sizeof digits - at));
 }
@@ -78,32 +85,79 @@ static int add_encoded(Text *text, PyObject *value) {
     return failed;
 }
 
+static int add_string(Text *text, PyObject *string) {
+    if (!PyUnicode_IS_COMPACT_ASCII(string)) return add_encoded(text, string);
+    const char *at = (const char *)PyUnicode_1BYTE_DATA(string);
+    size_t size = (size_t)PyUnicode_GET_LENGTH(string);
+    if (!is_plain(at, size)) return add_encoded(text, string);
+    return ADD(text, "\"") < 0 || text_add(text, at, size) < 0 || ADD(text, "\"") < 0 ? -1 : 0;
+}
+
+/* What is the same text each time: members of enumerations, and names that the code has. */
+
+#define NAMES 256 /* a power of two */
+#define LONGEST_NAME 48
+
+static struct {
+    PyObject *what; /* it is ours as well: nothing else gets its address */
+    size_t size;
+    char text[LONGEST_NAME];
+} names[NAMES];
+
+static inline int is_constant(PyObject *value) {
+    return PyUnicode_CheckExact(value) ? PyUnicode_CHECK_INTERNED(value) != 0
+                                       : Py_IS_TYPE(Py_TYPE(value), enumerations);
+}
+
+static int add_constant(Text *text, PyObject *value) {
+    size_t place = ((uintptr_t)value >> 4 ^ (uintptr_t)value >> 12) % NAMES;
+    if (names[place].what == value) return text_add(text, names[place].text, names[place].size);
+    size_t before = text->size;
+    if ((PyUnicode_CheckExact(value) ? add_string : add_encoded)(text, value) < 0) return -1;
+    size_t size = text->size - before;
+    if (size <= LONGEST_NAME) {
+        names[place].size = size;
+        memcpy(names[place].text, text->at + before, size);
+        Py_INCREF(value);
+        Py_XSETREF(names[place].what, value);
+    }
+    return 0;
+}
+
 static int add_value(Text *text, PyObject *value) {
-    if (PyUnicode_CheckExact(value) && PyUnicode_IS_COMPACT_ASCII(value)) {
-        const char *at = (const char *)PyUnicode_1BYTE_DATA(value);
-        size_t size = (size_t)PyUnicode_GET_LENGTH(value);
-        if (is_plain(at, size))
-            return ADD(text, "\"") < 0 || text_add(text, at, size) < 0 || ADD(text, "\"") < 0 ? -1
-                                                                                           : 0;
-    } else if (PyLong_CheckExact(value)) {
+    if (PyLong_CheckExact(value)) {
         int over;
         long long number = PyLong_AsLongLongAndOverflow(value, &over);
-        if (!over) return add_number(text, number);
-    } else if (value == Py_None) {
-        return ADD(text, "null");
-    } else if (PyBool_Check(value)) {
-        return value == Py_True ? ADD(text, "true") : ADD(text, "false");
+        return over ? add_encoded(text, value) : add_number(text, number);
     }
+    if (is_constant(value)) return add_constant(text, value);
+    if (PyUnicode_CheckExact(value)) return add_string(text, value);
+    if (value == Py_None) return ADD(text, "null");
+    if (PyBool_Check(value)) return value == Py_True ? ADD(text, "true") : ADD(text, "false");
     return add_encoded(text, value);
 }
 
-/* 0 with msgspec at hand. */
+static int add_key(Text *text, PyObject *key) {
+    if (!PyUnicode_Check(key)) {
+        PyErr_Format(PyExc_TypeError, "a name is a string, and not %R", key);
+        return -1;
+    }
+    return ADD(text, ",") < 0 || add_value(text, key) < 0 || ADD(text, ":") < 0 ? -1 : 0;
+}
+
+static PyObject *of_module(const char *module, const char *name) {
+    PyObject *found = PyImport_ImportModule(module);
+    if (found == NULL) return NULL;
+    PyObject *value = PyObject_GetAttrString(found, name);
+    Py_DECREF(found);
+    return value;
+}
+
+/* 0 with all at hand that is asked of others. */
 static int json_begin(void) {
-    PyObject *json = PyImport_ImportModule("msgspec.json");
-    if (json == NULL) return -1;
-    encode = PyObject_GetAttrString(json, "encode");
-    Py_DECREF(json);
-    return encode == NULL ? -1 : 0;
+    encode = of_module("msgspec.json", "encode");
+    enumerations = (PyTypeObject *)of_module("enum", "EnumType");
+    return encode == NULL || enumerations == NULL ? -1 : 0;
 }
 
 #endif
