@@ -49,6 +49,10 @@ ORDERS: dict[str, str] = {
         "job owner_pid folder host size ranks experiment argv instances"
     ),
     "sweeps.folder._Head": "adpkv world keep experiment",
+    "traces.row.Row": (
+        "at_ns prompt_tokens output_tokens hash_ids key parent think_ns answer_ns cancel_ns adds "
+        "fault"
+    ),
     "transport.port.Transfer": (
         "request_id attempt sender receiver tag source target nbytes source_slot target_slot"
     ),

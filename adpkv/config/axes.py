@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final
+
+import msgspec
 
 from adpkv.config import units
 from adpkv.config.document import Malformed, parse_scalar
@@ -34,8 +35,7 @@ _RANGE: Final = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class _Kind:
+class _Kind(msgspec.Struct, frozen=True):
     """A kind of quantity: how it is read and written, and what the numbers count."""
 
     name: str
@@ -67,15 +67,14 @@ def _read_size(text: str) -> Fraction:
     return Fraction(units.parse_size(text))
 
 
-_INT: Final = _Kind("whole number", _read_int, _whole, whole=True)
+_INT: Final = _Kind("whole number", _read_int, write=_whole, whole=True)
 _FLOAT: Final = _Kind("number", _read_float, float, whole=False)
 _DURATION: Final = _Kind("duration", units.parse_fine_duration, _duration_text, whole=True)
 _SIZE: Final = _Kind("size", _read_size, lambda v: units.size_text(_whole(v)), whole=True)
 _KINDS: Final = (_INT, _FLOAT, _DURATION, _SIZE)
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(msgspec.Struct, frozen=True):
     """All values between two ends, both included; `log`: drawn evenly by ratio, not by
     difference."""
 
@@ -99,8 +98,7 @@ class Span:
         return self.kind.write(min(max(_rounded(exact), self.low), self.high))
 
 
-@dataclass(frozen=True, slots=True)
-class Axis:
+class Axis(msgspec.Struct, frozen=True):
     """A setting, by its path, and its values or the span that they are drawn from."""
 
     path: str

@@ -7,9 +7,9 @@ extra time.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Final
 
+import msgspec
 import yaml
 
 from adpkv.config.core_schema import Dumper, Loader
@@ -34,13 +34,12 @@ class Malformed(Exception):  # noqa: N818 - internal; it becomes part of a Confi
         self.text, self.line = text, line
 
 
-@dataclass(slots=True)
-class Document:
+class Document(msgspec.Struct):
     """The values of one YAML text, and the lines where they are."""
 
     root: yaml.Node
     data: object = None
-    findings: list[tuple[int, str]] = field(default_factory=list)
+    findings: list[tuple[int, str]] = msgspec.field(default_factory=list)
     """(line, what is wrong) of things that YAML allows and adpkv does not, such as duplicate
     keys."""
 

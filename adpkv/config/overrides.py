@@ -7,8 +7,9 @@ have indices of lists (`faults.0.count=2`), and may lead to a key that is not in
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Final
+
+import msgspec
 
 from adpkv.config.core_schema import MOST_DEEP, can_be_written
 from adpkv.config.document import Key, Malformed, parse_scalar
@@ -29,13 +30,12 @@ WHOLE: Final[Mapping[tuple[Key, ...], str]] = {
 """Examples of whole lists of sections, by path, for error messages."""
 
 
-@dataclass(slots=True)
-class Overridden:
+class Overridden(msgspec.Struct):
     """The data with all overrides applied, the paths they set, and errors of those that failed."""
 
     data: object
-    paths: list[tuple[Key, ...]] = field(default_factory=list)
-    complaints: list[str] = field(default_factory=list)
+    paths: list[tuple[Key, ...]] = msgspec.field(default_factory=list)
+    complaints: list[str] = msgspec.field(default_factory=list)
     by: str = "--set"
     """How the caller has given them, for messages."""
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from adpkv.config.document import Key
 
@@ -16,8 +17,7 @@ ABSENT: Final = object()
 _MOST_SHOWN: Final = 60
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(msgspec.Struct, frozen=True):
     """Something wrong at `path`; `text` continues the sentence "PATH ..."."""
 
     path: tuple[Key, ...]

@@ -9,9 +9,10 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+import msgspec
 
 from adpkv.errors import UsageError
 
@@ -29,8 +30,7 @@ _PACKAGE: Final = Path(__file__).parents[1]
 _SENTENCE: Final = re.compile(r".*?\.(?=\s|$)")
 
 
-@dataclass(frozen=True, slots=True)
-class Shipped:
+class Shipped(msgspec.Struct, frozen=True):
     """An experiment that comes with adpkv."""
 
     name: str
@@ -49,8 +49,7 @@ class Shipped:
         return (sentence[0] if sentence else text).rstrip(".")
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(msgspec.Struct, frozen=True):
     """The file for a given path or name. `note`: a text for the user if both exist."""
 
     path: Path

@@ -8,13 +8,13 @@ run.
 
 from __future__ import annotations
 
-import dataclasses
 import difflib
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
 from pydantic import ValidationError
 
 from adpkv.config import keys
@@ -159,7 +159,7 @@ def _with_defaults(problems: Sequence[Problem], data: object, draft: Experiment)
     """The problems, with the default value added to those of keys that the file does not have."""
     shown = draft.model_dump(by_alias=True) if problems else {}
     return [
-        dataclasses.replace(problem, default=lookup(shown, problem.path))
+        msgspec.structs.replace(problem, default=lookup(shown, problem.path))
         if lookup(data, problem.path) is ABSENT
         else problem
         for problem in problems

@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from adpkv.terminal import Console
+
+import msgspec
 
 __all__ = ["Line", "Table", "print_line", "width_of", "wrapped"]
 
@@ -40,8 +41,7 @@ class Line(NamedTuple):
     head: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
+class Table(msgspec.Struct, frozen=True):
     """Rows under headings. A missing cell at a row's end is empty."""
 
     head: Sequence[str]
@@ -50,7 +50,7 @@ class Table:
     numbers: Collection[int] | None = None
     """Which columns are aligned right and never broken; all but the first if None."""
     indent: str = ""
-    notes: Mapping[int, str] = field(default_factory=dict)
+    notes: Mapping[int, str] = msgspec.field(default_factory=dict)
     """What is said below a row, by its place."""
     naming: int = 0
     """So many columns at the left name a row, and stand in each part of a table that is too wide; 0
@@ -107,8 +107,7 @@ def wrapped(text: str, columns: int | None, indent: str = "", hang: str = "") ->
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Grid:
+class _Grid(msgspec.Struct, frozen=True):
     """A table's cells as a rectangle."""
 
     head: list[str]

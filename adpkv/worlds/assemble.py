@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from math import lcm
 from typing import Final
+
+import msgspec
 
 from adpkv import plugins
 from adpkv.config import Experiment
@@ -75,8 +76,7 @@ def _as_configured(limits: TransceiverLimits) -> TransceiverLimits:
     return limits
 
 
-@dataclass(frozen=True, slots=True)
-class Parts:
+class Parts(msgspec.Struct, frozen=True):
     """The classes that a rank is made of, beside its rules and phases. A field policy replaces some
     of them."""
 

@@ -8,8 +8,9 @@ missing is reported before anything runs.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
+
+import msgspec
 
 from adpkv.config import Experiment
 from adpkv.core.router import Load, Router, routed_by
@@ -107,8 +108,7 @@ class FailureAware(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class MemorySetting:
+class MemorySetting(msgspec.Struct, frozen=True):
     """What a rank's memory is created from.
 
     Args:
@@ -130,8 +130,7 @@ class MemorySetting:
     world: str = "virtual"
 
 
-@dataclass(frozen=True, slots=True)
-class TransportSetting:
+class TransportSetting(msgspec.Struct, frozen=True):
     """What a rank's end of the transport is created from, in virtual time.
 
     Args:
@@ -179,8 +178,7 @@ class TransportSetting:
         self.timetable.arrival(rank)
 
 
-@dataclass(frozen=True, slots=True)
-class RealTransportSetting:
+class RealTransportSetting(msgspec.Struct, frozen=True):
     """What a rank's end of the transport is created from, under MPI, where each rank has its own
     process."""
 
@@ -205,8 +203,7 @@ class RealTransportSetting:
         """Does nothing: a waiting rank asks its transport's `ready` periodically."""
 
 
-@dataclass(frozen=True, slots=True)
-class Ports:
+class Ports(msgspec.Struct, frozen=True):
     """The ports that a caller passes in; None stands for ours. `memory` and `transport` are makers
     that are called once for each rank."""
 

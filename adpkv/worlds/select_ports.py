@@ -7,11 +7,12 @@ started.
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
 from collections.abc import Callable, Mapping
 from operator import attrgetter
 from typing import Any, Final
+
+import msgspec
 
 from adpkv.config import Experiment
 from adpkv.config.model import CostedModelConfig
@@ -91,7 +92,7 @@ def chosen(experiment: Experiment, world: str, ports: Ports = OURS) -> Ports:
         if not others:
             return OURS  # there is nothing that could be wrong, and nothing to create
     check(experiment, world, ports)
-    return dataclasses.replace(
+    return msgspec.structs.replace(
         ports,
         model=build_model(experiment)
         if ports.model is None and not isinstance(experiment.model, CostedModelConfig)

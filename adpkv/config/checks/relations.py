@@ -7,8 +7,9 @@ because a check against a placeholder would give a second, misleading message.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Set
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from adpkv.config.checks import (
     devices,
@@ -29,8 +30,7 @@ __all__ = ["broken"]
 Path = tuple[Key, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Relation:
+class _Relation(msgspec.Struct, frozen=True):
     reads: tuple[Path, ...]
     check: Callable[[Experiment], Iterator[Problem]]
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
+
+import msgspec
 
 from adpkv.config import Experiment
 from adpkv.core.ids import COORDINATOR
@@ -64,8 +65,7 @@ __all__ = ["Simulation", "SimulationResult", "simulate"]
 NS_PER_S: Final = 1e9
 
 
-@dataclass(frozen=True, slots=True)
-class SimulationResult:
+class SimulationResult(msgspec.Struct, frozen=True):
     """The result of a simulation; `summary` is what `summary.json` in `folder` holds."""
 
     summary: dict[str, object]
