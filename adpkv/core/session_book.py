@@ -244,7 +244,6 @@ class SessionBook:
             self._expose(session, before if was_exposed else None, line, now_ns)
         if line.outcome is not None or after.is_over:
             self._count(session, line)
-        if line.outcome is not None or not is_exposed or after is _QUARANTINED:
             self.resolved.append(entry)
         return line
 

@@ -215,7 +215,8 @@ class LocalWork(Agreeing):
         self._moved = False
         status = status_of(self.rank, self._abandon_ns, self.group_input)
         self._odd = bool(status.expired or (status.cached and self.rank.limits.asks_cached))
-        self._looked_at = to_look_at(self.rank, self.rank.plan)
+        if self._reuses:
+            self._looked_at = to_look_at(self.rank, self.rank.plan)
         return status
 
     def has_to_say(self, plan: Plan) -> bool:
@@ -233,7 +234,11 @@ class LocalWork(Agreeing):
             return True
         if self.group_input and self.rank.limits.asks_cached:
             return True
-        return self._reuses and to_look_at(self.rank, self.rank.plan) != self._looked_at
+        if not self._reuses:
+            return False
+        if not self.rank.plan.waiting.count:
+            return self._looked_at != ()
+        return to_look_at(self.rank, self.rank.plan) != self._looked_at
 
     # -- apply and flush -----------------------------------------------------------------------
 
