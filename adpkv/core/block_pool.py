@@ -21,7 +21,7 @@ from adpkv.errors import AdpkvError
 
 __all__ = ["BlockPool", "Lease", "Use"]
 
-_ACTIVE: Final = Use.ACTIVE
+_ACTIVE: Final = int(Use.ACTIVE)
 
 
 class Lease:
@@ -159,7 +159,7 @@ class BlockPool:
             lease.tracked += part[1]
             self._private[lease.use] -= part[1]
 
-    def set_use(self, lease: Lease, use: Use) -> None:
+    def set_use(self, lease: Lease, use: int) -> None:
         """Change what the lease's blocks are used for.
 
         Raises:
@@ -168,7 +168,7 @@ class BlockPool:
         if not lease.open:
             raise _released_twice(lease)
         old = lease.use
-        if old is use:
+        if old == use:
             return
         if lease.parts:
             self._runs.turn(lease.parts, old, use)

@@ -23,7 +23,7 @@ __all__ = ["GenerationServing"]
 # Looked up once: to look a member up in its enum takes longer than what is done with it.
 _RECEIVED: Final = RequestEvent.RECEIVED
 _RECEIVE_BEGAN: Final = RequestEvent.RECEIVE_BEGAN
-_ACTIVE: Final = Use.ACTIVE
+_ACTIVE: Final = int(Use.ACTIVE)
 _DECODING: Final = RequestState.DECODING
 _WAITING: Final = RequestState.WAITING
 

@@ -37,9 +37,9 @@ __all__ = ["Serving"]
 
 # Looked up once: to look a member up in its enum takes longer than what is done with it.
 _ENDED: Final = RequestState.ENDED
-_ACTIVE: Final = Use.ACTIVE
-_IN_TRANSFER: Final = Use.IN_TRANSFER
-_QUARANTINED: Final = Use.QUARANTINED
+_ACTIVE: Final = int(Use.ACTIVE)
+_IN_TRANSFER: Final = int(Use.IN_TRANSFER)
+_QUARANTINED: Final = int(Use.QUARANTINED)
 _FINISHED: Final = RequestEvent.FINISHED
 _COMPLETED: Final = Outcome.COMPLETED
 
@@ -245,7 +245,7 @@ class Serving(ABC):
         """Free an ended request's blocks and forget it. No peer may touch them any more."""
         request_id = request.spec.request_id
         lease, session = request.lease, request.session
-        if lease is not None and session is not None and lease.use is not _ACTIVE:
+        if lease is not None and session is not None and lease.use != _ACTIVE:
             self.concealed(request, session)
         self.leases.take_back(request)
         self.transceiver.forget(request_id)
