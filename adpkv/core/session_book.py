@@ -111,7 +111,7 @@ class SessionBook:
     def __init__(self, role: Role, rules: Rules) -> None:
         self.role = role
         self._receives = role is Role.RECEIVER
-        self._rules = rules
+        self._same_attempt = rules.same_attempt
         self._table = rules.tables[role]
         self.sessions: dict[int, Session] = {}
         self.quarantine = Quarantine()
@@ -140,8 +140,8 @@ class SessionBook:
     def find(self, request_id: int, attempt: int) -> Session | None:
         """The session that a message is about; None, and counted as late, if it is over or another
         attempt."""
-        session = self.sessions.get(request_id)
-        if session is not None and self._rules.same_attempt(session, attempt):
+        session, same = self.sessions.get(request_id), self._same_attempt
+        if session is not None and same(session, attempt):
             return session
         self.note_late()
         return None

@@ -59,7 +59,7 @@ class SessionLimits:
     def __init__(self, book: SessionBook, limits: TransceiverLimits, rules: Rules) -> None:
         self._book = book
         self._limits = limits
-        self._rules = rules
+        self._anchor_ns = rules.deadline_anchor_ns
         self._ask_every_ns = max(SOON_NS, limits.progress_deadline_ns // ASKS)
         self.early_deadlines: list[tuple[int, int, int]] = []
         """(request, time in ns, transfer time in ns until then) of transfers that timed out before
@@ -71,7 +71,8 @@ class SessionLimits:
 
     def started(self, session: Session, now_ns: int) -> None:
         """The session has a slot, and is advertised or posted."""
-        anchor_ns = self._rules.deadline_anchor_ns(session)
+        anchor = self._anchor_ns
+        anchor_ns = anchor(session)
         if anchor_ns == NEVER:
             at_ns = now_ns + self._limits.answer_timeout_ns
             event = _DEADLINE if session.reminded else _SILENCE
