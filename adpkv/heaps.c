@@ -33,7 +33,7 @@ static inline int is_short(PyObject *number) { return 0; }
 static inline long long value(PyObject *number) { return 0; }
 #endif
 
-static int integers(PyObject *a, PyObject *b) {
+static inline int integers(PyObject *a, PyObject *b) {
     if (is_short(a) && is_short(b)) {
         long long one = value(a), two = value(b);
         return (one > two) - (one < two);
@@ -51,7 +51,10 @@ static int order(PyObject *a, PyObject *b, int depth) {
     Py_ssize_t many = PyTuple_GET_SIZE(a), others = PyTuple_GET_SIZE(b);
     for (Py_ssize_t i = 0; i < many && i < others; i++) {
         PyObject *one = PyTuple_GET_ITEM(a, i), *two = PyTuple_GET_ITEM(b, i);
-        int found = one == two ? EQUAL : order(one, two, depth - 1);
+        if (one == two) continue;
+        int found = PyLong_CheckExact(one) && PyLong_CheckExact(two)
+                        ? integers(one, two)
+                        : order(one, two, depth - 1);
         if (found != EQUAL) return found;
     }
     return (many > others) - (many < others);

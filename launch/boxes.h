@@ -39,11 +39,24 @@ ADPKV_SHARED PyObject *adpkv_ready(CPyTagged number) {
     return CPyTagged_StealAsObject(number);
 }
 
+/* What was made lately: the same instant is asked for several times, and then in another place. */
+#define ADPKV_LATELY_BITS 6
+typedef struct {
+    Py_ssize_t value; /* 0, which is not made here: none */
+    PyObject *object;
+} adpkv_lately_t;
+__attribute__((weak, visibility("hidden"))) adpkv_lately_t adpkv_lately[1 << ADPKV_LATELY_BITS];
+
 ADPKV_SHARED PyObject *adpkv_made(CPyTagged number) {
     Py_ssize_t value = (Py_ssize_t)number >> 1;
     size_t size = value < 0 ? -(size_t)value : (size_t)value;
     if ((number & CPY_INT_TAG) || size >> 60)
         return CPyTagged_StealAsObject(number);
+    size_t place = size * 0x9E3779B97F4A7C15u >> (64 - ADPKV_LATELY_BITS);
+    if (adpkv_lately[place].value == value) {
+        Py_INCREF(adpkv_lately[place].object);
+        return adpkv_lately[place].object;
+    }
     Py_ssize_t digits = size >> PyLong_SHIFT ? 2 : 1;
     PyLongObject *made =
         PyObject_Malloc(offsetof(PyLongObject, ob_digit) + digits * sizeof(digit));
@@ -55,6 +68,11 @@ ADPKV_SHARED PyObject *adpkv_made(CPyTagged number) {
     made->ob_digit[0] = (digit)(size & PyLong_MASK);
     if (digits == 2)
         made->ob_digit[1] = (digit)(size >> PyLong_SHIFT);
+    PyObject *before = adpkv_lately[place].object;
+    Py_INCREF(made);
+    adpkv_lately[place].value = value;
+    adpkv_lately[place].object = (PyObject *)made;
+    Py_XDECREF(before);
     return (PyObject *)made;
 }
 

@@ -7,7 +7,8 @@ the function has returned a result or an error, but not both: some seventy instr
 hundred such calls a request. Here the function is called as `Py_TYPE` says. It is as deep as one
 compiled function that calls another, which nobody counts either.
 
-A list is appended to, and a truth value asked for, without a call where nothing has to be done.
+`min` and `max` of a list of integers look at its integers: for others they are Python's. A list is
+appended to, and a truth value asked for, without a call where nothing has to be done.
 `inline_cache.h` includes this. */
 
 #ifndef ADPKV_CALLS_H
@@ -45,12 +46,69 @@ A list is appended to, and a truth value asked for, without a call where nothing
         return otherwise;                                                                       \
     } while (0)
 
+#define ADPKV_IS_DEFAULT(names)                                                                 \
+    (PyTuple_GET_SIZE(names) == 1                                                               \
+     && PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(names, 0), "default") == 0)
+
+/* -1 for `min`, 1 for `max`, 0 for anybody else. */
+ADPKV_ONCE int adpkv_extreme_of(PyObject *whom) {
+    static PyObject *least, *most;
+    if (least == NULL) {
+        PyObject *builtins = PyImport_ImportModule("builtins");
+        if (builtins != NULL) {
+            least = PyObject_GetAttrString(builtins, "min");
+            most = PyObject_GetAttrString(builtins, "max");
+            Py_DECREF(builtins);
+        }
+        PyErr_Clear();
+    }
+    return whom == least ? -1 : whom == most ? 1 : 0;
+}
+
+/* The first of the least or most numbers of a list, borrowed; NULL if something else is in it. */
+ADPKV_ONCE PyObject *adpkv_extreme(PyObject *list, int sign) {
+    PyObject *found = NULL;
+    long long best = 0;
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(list); i++) {
+        PyObject *item = PyList_GET_ITEM(list, i);
+        int over = 0;
+        if (!PyLong_CheckExact(item))
+            return NULL;
+#if PY_VERSION_HEX < 0x030C0000
+        Py_ssize_t digits = Py_SIZE(item);
+        digit *digit = ((PyLongObject *)item)->ob_digit;
+        long long value = digits == 1 ? digit[0]
+                          : digits == 2
+                              ? (long long)digit[1] << PyLong_SHIFT | digit[0]
+                              : PyLong_AsLongLongAndOverflow(item, &over);
+#else
+        long long value = PyLong_AsLongLongAndOverflow(item, &over);
+#endif
+        if (over)
+            return NULL;
+        if (found == NULL || (sign < 0 ? value < best : value > best)) {
+            found = item;
+            best = value;
+        }
+    }
+    return found;
+}
+
 ADPKV_ONCE PyObject *adpkv_call(PyObject *whom, PyObject *const *args, size_t nargsf,
                                 PyObject *names) {
-    if (Py_IS_TYPE(whom, &PyCFunction_Type))
+    if (Py_IS_TYPE(whom, &PyCFunction_Type)) {
+        Py_ssize_t count = PyVectorcall_NARGS(nargsf);
+        if (count == 1 && PyList_CheckExact(args[0])
+            && (PyCFunction_GET_FLAGS(whom) & ADPKV_KINDS) == (METH_VARARGS | METH_KEYWORDS)
+            && (names == NULL || ADPKV_IS_DEFAULT(names))) {
+            int sign = adpkv_extreme_of(whom);
+            PyObject *found = sign ? adpkv_extreme(args[0], sign) : NULL;
+            if (found != NULL)
+                return Py_NewRef(found);
+        }
         ADPKV_CALL_IN_C(((PyCFunctionObject *)whom)->m_ml, PyCFunction_GET_SELF(whom), args,
-                        PyVectorcall_NARGS(nargsf), names,
-                        PyObject_Vectorcall(whom, args, nargsf, names));
+                        count, names, PyObject_Vectorcall(whom, args, nargsf, names));
+    }
     return PyObject_Vectorcall(whom, args, nargsf, names);
 }
 

@@ -124,3 +124,44 @@ def test_a_list_grows_and_truth_is_asked_for(remembers: Any) -> None:
         assert remembers.truth(thing) is bool(thing)
     with pytest.raises(ValueError, match="neither"):
         remembers.truth(Odd())
+
+
+@needs_compiler
+def test_the_least_and_the_most_of_a_list_are_those_of_python(remembers: Any) -> None:
+    lists: list[list[Any]] = [
+        [3, 1, 2],
+        [1 << 40, 1 << 62, -(1 << 62), 5],
+        [1 << 29, 1 << 30, 1 << 59, 1 << 60, 1 << 63, -(1 << 63), -(1 << 90), 1 << 90],
+        [-5, -(1 << 31), 0],
+        [7],
+        [2, 1.5, 3],
+        [True, 0, 2],
+        [(1, 2), (0, 3)],
+        ["b", "a"],
+    ]
+    for whom in (min, max):
+        for given in lists:
+            assert remembers.apply(whom, given) == whom(given)
+            assert remembers.apply_named(whom, ("default",), given, 9) == whom(given, default=9)
+            for key in (None, lambda thing: str(thing)):
+                assert remembers.apply_named(whom, ("key",), given, key) == whom(given, key=key)
+        same = [1000 + number for number in (1, 0, 0, 1)]
+        first = whom(same)
+        assert remembers.apply(whom, same) is first, "of several that are equal the first"
+        assert remembers.apply(whom, 3, 1 << 70) == whom(3, 1 << 70)
+        assert remembers.apply_named(whom, ("default",), [], 9) == 9
+        with pytest.raises(ValueError, match="empty"):
+            remembers.apply(whom, [])
+        with pytest.raises(TypeError):
+            remembers.apply(whom, [1, "a"])
+        with pytest.raises(TypeError, match="keyword"):
+            remembers.apply_named(whom, ("odd",), [1], 2)
+
+
+@needs_compiler
+def test_a_number_that_is_made_again_may_be_the_same_object(remembers: Any) -> None:
+    numbers = [sign * ((1 << 40) + step) for step in range(500) for sign in (1, -1)]
+    for _ in range(3):
+        assert [remembers.box(number) for number in numbers] == numbers
+    kept = [sys.getrefcount(remembers.box(number)) for number in numbers]
+    assert max(kept) <= 3
