@@ -11,6 +11,8 @@ What is `weak` is in the library once, whoever includes this. */
 #ifndef ADPKV_BOXES_H
 #define ADPKV_BOXES_H
 
+#include <stddef.h>
+
 #if defined(CPY_INT_TAG) && PY_VERSION_HEX < 0x030C0000 && PYLONG_BITS_IN_DIGIT == 30 \
     && !defined(PYPY_VERSION)
 
@@ -18,7 +20,9 @@ What is `weak` is in the library once, whoever includes this. */
 #define ADPKV_LEAST (-5)
 #define ADPKV_MOST 256
 
-__attribute__((weak, visibility("hidden"))) char *adpkv_zero = NULL; /* the object 0, if the others are around it */
+#define ADPKV_SHARED_DATA __attribute__((weak, visibility("hidden")))
+
+ADPKV_SHARED_DATA char *adpkv_zero = NULL; /* the object 0, if the others are around it */
 
 /* Looks whether they are; until then, and if not, each is asked for. */
 ADPKV_SHARED PyObject *adpkv_ready(CPyTagged number) {
@@ -45,7 +49,7 @@ typedef struct {
     Py_ssize_t value; /* 0, which is not made here: none */
     PyObject *object;
 } adpkv_lately_t;
-__attribute__((weak, visibility("hidden"))) adpkv_lately_t adpkv_lately[1 << ADPKV_LATELY_BITS];
+ADPKV_SHARED_DATA adpkv_lately_t adpkv_lately[1 << ADPKV_LATELY_BITS];
 
 ADPKV_SHARED PyObject *adpkv_made(CPyTagged number) {
     Py_ssize_t value = (Py_ssize_t)number >> 1;

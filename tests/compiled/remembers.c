@@ -18,7 +18,8 @@ static PyObject *CPyDict_GetItem(PyObject *dict, PyObject *key) {
 #define CPY_INT_TAG 1
 typedef size_t CPyTagged;
 
-static Py_ssize_t CPyLong_AsSsize_tAndOverflow(PyObject *number, int *overflow) {
+static __attribute__((unused)) Py_ssize_t
+CPyLong_AsSsize_tAndOverflow(PyObject *number, int *overflow) {
     long long value = PyLong_AsLongLongAndOverflow(number, overflow);
     *overflow = *overflow || value >= 1LL << 62 || value < -(1LL << 62);
     return (Py_ssize_t)value;
