@@ -160,8 +160,8 @@ def agree(
         return previous
     waiting = previous.waiting.current().with_new(group_input.admitted if group_input else ())
     rank_failure = _rank_failure(previous, group_input, waiting, statuses)
-    waiting, refusals = _refuse(limits, waiting, group_input, statuses[0].expired, stopping)
-    assignments, waiting, passed = _bind(limits, previous.passed, waiting, statuses, group_input)
+    found = _refuse_or_bind(limits, previous.passed, waiting, statuses, group_input, stopping)
+    refusals, assignments, waiting, passed = found
     if same and not assignments:
         return previous  # nobody has room for one of those that wait
     released = previous.released or (group_input is not None and group_input.released)
@@ -183,21 +183,25 @@ def agree(
     )
 
 
-def _bind(
+def _refuse_or_bind(
     limits: GroupLimits,
     passed: Passed,
     waiting: Waiting,
     statuses: Sequence[RankStatus],
     group_input: GroupInput | None,
-) -> tuple[dict[int, tuple[RequestSpec, ...]], Waiting, Passed]:
-    """Bind those that wait to the ranks that have room for them. Returns (assignments, those that
-    wait still, how often these were overtaken)."""
+    stopping: bool,
+) -> tuple[tuple[Refusal, ...], dict[int, tuple[RequestSpec, ...]], Waiting, Passed]:
+    """Refuse those that wait and may not, and bind others to the ranks that have room for them.
+    Returns (refusals, assignments, those that wait still, how often these were overtaken)."""
     if not waiting.count:
-        return {}, waiting, ()
+        return (), {}, waiting, ()
+    waiting, refusals = _refuse(limits, waiting, group_input, statuses[0].expired, stopping)
+    if not waiting.count:
+        return refusals, {}, waiting, ()
     not_yet = group_input.readmitted if group_input else frozenset[int]()
     ranks = limits.ranks_of(statuses, passed, not_yet)
     assignments, waiting = limits.route(waiting, ranks)
-    return assignments, waiting, ranks.overtaking.passed(waiting)
+    return refusals, assignments, waiting, ranks.overtaking.passed(waiting)
 
 
 def _may_leave(statuses: Sequence[RankStatus], *, released: bool) -> bool:
@@ -254,8 +258,6 @@ def _refuse(
 ) -> tuple[Waiting, tuple[Refusal, ...]]:
     """Take the requests out of the queue that no rank will own: cancelled, expired or impossible
     ones, and all of them if the group is stopping."""
-    if not waiting.count:
-        return waiting, ()
     if not (expired or stopping or limits.gone) and _all_may_wait(limits, group_input):
         return waiting, ()  # whoever waited before was checked then
     cancelled = set(group_input.cancelled) - group_input.readmitted if group_input else set()

@@ -39,6 +39,8 @@ class Manners:
 
 ASK_ALL: Final = Manners()
 
+_UNKNOWN: Final = -1
+
 
 class Gate:
     """Decides whether a request is admitted."""
@@ -100,6 +102,8 @@ class Clients:
         """(time, request, whether it is its client's deadline) of cancels to come."""
         self._again: list[_Again] = []
         self._taken = self._retries = 0
+        self._arrival_ns = _UNKNOWN
+        """When the next one arrives, until the workload may say something else."""
         self.submitted = 0
 
     @property
@@ -125,8 +129,10 @@ class Clients:
         return min(self._due_ns(), wish_ns) if admitting else wish_ns
 
     def _due_ns(self) -> int:
-        due_ns = self._workload.due_ns()
-        return min(due_ns, self._again[0].due_ns) if self._again else due_ns
+        if self._arrival_ns == _UNKNOWN:
+            due_ns = self._workload.due_ns()
+            self._arrival_ns = min(due_ns, self._again[0].due_ns) if self._again else due_ns
+        return self._arrival_ns
 
     def arrivals(self, now_ns: int) -> Iterator[OpenRequest]:
         """The requests that have arrived by now, those that come again at a time before others."""
@@ -141,6 +147,7 @@ class Clients:
             yield request
 
     def _next(self) -> OpenRequest:
+        self._arrival_ns = _UNKNOWN
         if not self._again or self._again[0].due_ns > self._workload.due_ns():
             request = OpenRequest(self.submitted, self._workload.take())
             request.number = self._taken
@@ -162,14 +169,21 @@ class Clients:
 
     def ended(self, now_ns: int, request: OpenRequest, outcome: Outcome) -> None:
         """A client has its answer. It sends its request again, or the workload hears of it."""
-        cancelled = request.cancelled_ns >= 0 and not request.gave_up
-        due_ns = now_ns + (self._manners.pause_ns << min(request.tries - 1, 60))
-        tries_no_more = request.tries >= self._manners.attempts or due_ns > LAST_NS
-        if outcome not in BAD or cancelled or tries_no_more:
+        self._arrival_ns = _UNKNOWN
+        if outcome not in BAD or not self._tries_again(now_ns, request):
             self._workload.ended(now_ns, request.number)
             return
+        due_ns = self._pause_end_ns(now_ns, request)
         first = request.request_id if request.retry_of < 0 else request.retry_of
         arrival = msgspec.structs.replace(request.arrival, at_ns=due_ns)
         again = _Again(due_ns, first, request.number, request.tries + 1, arrival)
         heappush(self._again, again)
         self._retries += 1
+
+    def _tries_again(self, now_ns: int, request: OpenRequest) -> bool:
+        cancelled = request.cancelled_ns >= 0 and not request.gave_up
+        may_try = request.tries < self._manners.attempts
+        return may_try and not cancelled and self._pause_end_ns(now_ns, request) <= LAST_NS
+
+    def _pause_end_ns(self, now_ns: int, request: OpenRequest) -> int:
+        return now_ns + (self._manners.pause_ns << min(request.tries - 1, 60))

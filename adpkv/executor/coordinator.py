@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from adpkv.core.admission import ADMISSION, Action, AdmissionEvent
-from adpkv.core.event_lines import Routed
 from adpkv.core.ids import NEVER
 from adpkv.core.record import RequestRecord
 from adpkv.core.stop import StopReason
@@ -20,7 +19,6 @@ from adpkv.executor.clients import ASK_ALL, Clients, Gate, Manners
 from adpkv.executor.collectives import Receive
 from adpkv.executor.instances import Instances
 from adpkv.executor.messages import (
-    Admit,
     Answers,
     Cancel,
     Closing,
@@ -84,6 +82,8 @@ class Coordinator:
         self._stop: StopReason | None = None
         self._closing: StopReason | None = None
         """Why nothing is admitted any more, while what is open is finished."""
+        self._admits = True
+        """Neither of them."""
         self._finish_ns = NEVER
         self._give_up_ns = NEVER
         self.done = 0
@@ -116,12 +116,12 @@ class Coordinator:
             for message in messages:
                 self._take(message)
             now_ns = self._clock()
-            self._admit_due(now_ns)
-            self._cancel_due(now_ns)
-            if self._stop is None and (reason := self.outages.judge(now_ns)) is not None:
-                self._spread(reason)
+            if now_ns >= self.clients.next_ns(admitting=self._admits):
+                self._admit_due(now_ns)
+                self._cancel_due(now_ns)
+            if self._stop is None and self.outages.has_something(now_ns):
+                self._mend(now_ns)
             if self._stop is None:
-                self.outages.evict(now_ns, self._open.values())
                 self._end_when_done(now_ns)
             if self._instances.failed and not self._shrinks and self._instances.are_drained:
                 self._end_all_lost()
@@ -139,13 +139,13 @@ class Coordinator:
     def _wake_ns(self) -> int:
         if self._stop is not None:
             return self._give_up_ns
-        client_ns = self.clients.next_ns(admitting=self._closing is None)
+        client_ns = self.clients.next_ns(admitting=self._admits)
         return min(client_ns, self._finish_ns, self.outages.next_ns())
 
     # -- clients -------------------------------------------------------------------------------
 
     def _admit_due(self, now_ns: int) -> None:
-        if self._stop is not None or self._closing is not None:
+        if not self._admits:
             return
         for request in self.clients.arrivals(now_ns):
             self._open[request.request_id] = request
@@ -207,11 +207,13 @@ class Coordinator:
                 self._violate("two_terminal_responses", response)
             return
         request.answered(response, self._clock())
-        response, taken = as_taken(request, response)
+        lost = False
+        if request.taken_from:
+            response, lost = as_taken(request, response)
         event = _TERMINAL
         if response.outcome is _PREFILLED:
             request.first, event = response, _ON_PREFILLED
-        if taken or is_lost(request, response, self._instances.failed, again=self._recompute):
+        if lost or (self._recompute and is_lost(request, response, self._instances.failed)):
             event = self._after_failure(event)
         self._fire(request, event, response)
 
@@ -228,9 +230,9 @@ class Coordinator:
 
     def _act(self, action: Action, request: OpenRequest, response: Response | None) -> None:
         if action is _TO_CONTEXT:
-            request.context = self._send(_CONTEXT, request)
+            request.context = self._instances.send(_CONTEXT, request, self._clock())
         elif action is _TO_GENERATION:
-            request.generation = self._send(_GENERATION, request)
+            request.generation = self._instances.send(_GENERATION, request, self._clock())
         elif action is _END_AS_SAID and response is not None:
             self._end(request, response.outcome, response.detail, response)
         elif action is Action.CANCEL_CONTEXT and request.context is not None:
@@ -249,16 +251,6 @@ class Coordinator:
         elif action is Action.AGAIN:
             self._begin_again(request)
 
-    def _send(self, kind: Kind, request: OpenRequest) -> Instance:
-        """Send the request to the instance of this kind that `core.fleet` chooses."""
-        instance = self._instances.fleet.choose(kind, request.request_id, request.earlier.get(kind))
-        self._unload(request)
-        self._instances.fleet.add(instance, request.weight(kind))
-        waited_ns = request.unscheduled_ns(self._clock()) if kind is _CONTEXT else 0
-        self._instances.tell(instance, Admit(request.spec(), waited_ns))
-        self._recorder.note(Routed, "routed", request.request_id, instance.index)
-        return instance
-
     def _end(
         self, request: OpenRequest, outcome: Outcome, detail: str, last: Response | None
     ) -> None:
@@ -269,16 +261,10 @@ class Coordinator:
         self._gate.ended(request)
         del self._open[request.request_id]
         self.done += 1
-        self._unload(request)
+        self._instances.unload(request)
         self._on_record(request.record(outcome, detail, last, now_ns))
         self._recorder.event("ended", request.request_id, outcome=outcome, detail=detail)
         self.clients.ended(now_ns, request, outcome)
-
-    def _unload(self, request: OpenRequest) -> None:
-        """Subtract the request from the load of the instance that has it."""
-        holder = request.holder
-        if holder is not None:
-            self._instances.fleet.take(holder, request.request_id, request.weight(holder.kind))
 
     def _violate(self, kind: str, response: Response) -> None:
         detail = f"request {response.request_id}: {response.outcome} from rank {response.rank}"
@@ -327,10 +313,10 @@ class Coordinator:
 
     def _begin_again(self, request: OpenRequest) -> None:
         self._let_go(request)
-        self._unload(request)
+        self._instances.unload(request)
         request.begin_anew(self._clock())
         self._recorder.event("recomputed", request.request_id, attempt=request.attempt)
-        request.context = self._send(Kind.CONTEXT, request)
+        request.context = self._instances.send(_CONTEXT, request, self._clock())
 
     def _end_lost(self, request: OpenRequest, last: Response | None) -> None:
         self._let_go(request)
@@ -348,10 +334,18 @@ class Coordinator:
 
     # -- instances that are drained --------------------------------------------------------------
 
+    def _mend(self, now_ns: int) -> None:
+        """Take out who is to blame, and what instances that are out did not finish in time."""
+        reason = self.outages.judge(now_ns)
+        if reason is not None:
+            self._spread(reason)
+        else:
+            self.outages.evict(now_ns, self._open.values())
+
     def _close_down(self, reason: StopReason) -> None:
         """Admit nothing any more. The job stops once nothing is open, or at the drain timeout."""
         if self._stop is None and self._closing is None:
-            self._closing = reason
+            self._closing, self._admits = reason, False
             self._finish_ns = self._clock() + self._drain_timeout_ns
             self._recorder.event("closing", -1, code=reason.code, detail=reason.detail)
 
@@ -368,7 +362,7 @@ class Coordinator:
         if self._stop is not None:
             self._stop = self._stop.with_code(worst((reason.code, self._stop.code)))
             return
-        self._stop = reason
+        self._stop, self._admits = reason, False
         self._give_up_ns = self._clock() + self._stop_timeout_ns
         for instance in self._topology.instances:
             # Also to one that has stopped by itself: what was admitted before is on its way to it.

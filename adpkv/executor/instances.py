@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
+from adpkv.core.event_lines import Routed
 from adpkv.core.fleet import NO_SPARES, Fleet
 from adpkv.core.stop import StopReason
 from adpkv.core.topology import Instance, Kind, Topology
-from adpkv.executor.messages import LeaderMessage, RankFailed, Release, Shrink, TrustReport
+from adpkv.executor.messages import (
+    Admit,
+    LeaderMessage,
+    RankFailed,
+    Release,
+    Shrink,
+    TrustReport,
+)
 from adpkv.executor.open_request import OpenRequest
 from adpkv.executor.ports import Mailbox, Recorder
 
 __all__ = ["Instances"]
+
+_CONTEXT: Final = Kind.CONTEXT  # looked up once: that takes longer than what uses it
 
 
 class Instances:
@@ -47,6 +58,23 @@ class Instances:
         leader = self._leaders[instance.index]
         if leader >= 0:
             self._mailbox.send(leader, message)
+
+    def send(self, kind: Kind, request: OpenRequest, now_ns: int) -> Instance:
+        """Send the request to the instance of this kind that `core.fleet` chooses."""
+        fleet = self.fleet
+        instance = fleet.choose(kind, request.request_id, request.earlier.get(kind))
+        self.unload(request)
+        fleet.add(instance, request.weight(kind))
+        waited_ns = request.unscheduled_ns(now_ns) if kind is _CONTEXT else 0
+        self.tell(instance, Admit(request.spec(), waited_ns))
+        self._recorder.note(Routed, "routed", request.request_id, instance.index)
+        return instance
+
+    def unload(self, request: OpenRequest) -> None:
+        """Subtract the request from the load of the instance that has it."""
+        holder = request.holder
+        if holder is not None:
+            self.fleet.take(holder, request.request_id, request.weight(holder.kind))
 
     def note_failure(self, rank_failure: RankFailed) -> bool:
         """A rank has failed, or the last one of its instance. Returns whether another rank leads

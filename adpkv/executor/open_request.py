@@ -29,19 +29,16 @@ def as_taken(request: OpenRequest, response: Response) -> tuple[Response, bool]:
     """An answer about a request that was taken from its instance: whether it was lost by that, and
     the answer for its client if so. One that is complete is complete, and one that its client has
     cancelled is cancelled."""
-    lost = response.outcome in (_CANCELLED, _PREFILLED)
-    if not request.taken_from or not lost or request.cancelled_ns >= 0:
+    if response.outcome not in (_CANCELLED, _PREFILLED) or request.cancelled_ns >= 0:
         return response, False
     detail = f"{request.taken_from} was taken out of service"
     return msgspec.structs.replace(response, outcome=_FAILED, detail=detail), True
 
 
-def is_lost(
-    request: OpenRequest, response: Response, failed: Collection[int], *, again: bool
-) -> bool:
-    """Whether a request that is to be computed `again` failed because the rank with its KV has
+def is_lost(request: OpenRequest, response: Response, failed: Collection[int]) -> bool:
+    """Whether a request that is to be computed again failed because the rank with its KV has
     failed. The response may come before the message about that rank."""
-    if response.outcome is not _FAILED or not again:
+    if response.outcome is not _FAILED:
         return False
     sender = request.first.sender if request.first is not None else None
     gone = sender is not None and sender.rank in failed

@@ -112,6 +112,10 @@ class Outages:
         begun = [one.from_ns for one in self._open.values() if self._is_draining(one)]
         return min(changes_ns, min(begun) + self._drain_timeout_ns) if begun else changes_ns
 
+    def has_something(self, now_ns: int) -> bool:
+        """Whether something is out or due: else there is nothing to `judge` or to `evict`."""
+        return bool(self._open) or now_ns >= min(self._times.next_ns(), self._judging_ns)
+
     def _is_draining(self, outage: Outage) -> bool:
         return outage.drained_ns < 0 and not outage.taken
 
