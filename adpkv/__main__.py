@@ -5,6 +5,7 @@ with the code of SIGINT and without a traceback.
 """
 
 import gc
+import os
 import sys
 
 from adpkv import huge_pages
@@ -33,7 +34,9 @@ def main() -> None:
     huge_pages.use()
     gc.set_threshold(YOUNG)
     try:
-        from adpkv.cli.app import main as command
+        from adpkv.cli.plain import command_of
+
+        command = command_of(sys.argv[1:], os.environ)
     except KeyboardInterrupt:
         sys.exit(ExitCode.SIGINT)
     command()

@@ -6,15 +6,13 @@ configuration and `adpkv simulate` no MPI.
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated, Final
 
 import typer
 
 from adpkv import __version__
-from adpkv.cli.ending import ended
+from adpkv.cli.ending import end_with
 from adpkv.cli.group import CommandGroup, Commands
-from adpkv.streams import Streams
 
 __all__ = ["ALL", "COMMANDS", "app", "main"]
 
@@ -82,11 +80,5 @@ def _root(
 
 
 def main() -> None:
-    """The console script. Typer itself ends usage errors with 2 and Ctrl-C with 130."""
-    streams = Streams()
-    code = streams.finish(ended(app))
-    if "adpkv.rank_programs.unending" in sys.modules:
-        from adpkv.rank_programs.unending import leave_if_left
-
-        leave_if_left(code)
-    sys.exit(code)
+    """Any command. Typer itself ends usage errors with 2 and Ctrl-C with 130."""
+    end_with(app)

@@ -6,12 +6,25 @@ import os
 import sys
 import traceback
 from collections.abc import Callable
+from typing import NoReturn
 
 from adpkv.errors import AdpkvError, StuckError
 from adpkv.exit_codes import ExitCode
+from adpkv.streams import Streams
 from adpkv.terminal import final_line, terminal_columns
 
-__all__ = ["ended"]
+__all__ = ["end_with", "ended"]
+
+
+def end_with(command: Callable[[], object]) -> NoReturn:
+    """Run the command, with streams that never raise, and end with its exit code."""
+    streams = Streams()
+    code = streams.finish(ended(command))
+    if "adpkv.rank_programs.unending" in sys.modules:
+        from adpkv.rank_programs.unending import leave_if_left
+
+        leave_if_left(code)
+    sys.exit(code)
 
 
 def ended(command: Callable[[], object]) -> int:

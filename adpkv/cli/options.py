@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from adpkv.cli.remarks import say
+from adpkv.cli.remarks import found_file
 
 __all__ = [
     "AsJson",
@@ -24,12 +24,7 @@ def _found(context: typer.Context, asked: Path) -> Path:
     """The file of an experiment; prints which one is taken where a file and a name both fit."""
     if context.resilient_parsing:
         return asked
-    from adpkv.config.shipped import find
-
-    found = find(asked)
-    if not context.params.get("quiet", False):
-        say(found.note)
-    return found.path
+    return found_file(asked, quiet=context.params.get("quiet", False))
 
 
 def _maybe_found(context: typer.Context, asked: Path | None) -> Path | None:

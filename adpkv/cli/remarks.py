@@ -13,9 +13,11 @@ from adpkv.cli.launched import launched_rank
 from adpkv.terminal import stderr_line
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from adpkv.config import Experiment
 
-__all__ = ["look_here", "remark", "say"]
+__all__ = ["found_file", "look_here", "remark", "say"]
 
 
 def remark(experiment: Experiment) -> None:
@@ -24,6 +26,17 @@ def remark(experiment: Experiment) -> None:
 
     say(stand_in(experiment))
     say(trace_assumptions(experiment))
+
+
+def found_file(asked: Path, *, quiet: bool) -> Path:
+    """The file of an experiment, by its path or name; prints which one is taken where a file and a
+    name both fit."""
+    from adpkv.config.shipped import find
+
+    found = find(asked)
+    if not quiet:
+        say(found.note)
+    return found.path
 
 
 def look_here(experiment: Experiment) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from adpkv.cli.options import AsJson, ExperimentFile, Out, Overrides, Quiet
-from adpkv.cli.remarks import look_here, remark, say
+from adpkv.cli.simulating import SimulateCall, simulating
 
 __all__ = ["simulate"]
 
@@ -26,33 +26,5 @@ def simulate(
     as_json: AsJson = False,
 ) -> None:
     """Run an experiment in virtual time, in one process, without MPI."""
-    from adpkv.config import load
-    from adpkv.errors import StuckError
-    from adpkv.output.screen import Screen
-
-    experiment = load(file, overrides if seed is None else [*overrides, f"seed={seed}"])
-    look_here(experiment)
-    if not quiet:
-        remark(experiment)
-    from adpkv.field_policies import assembly
-    from adpkv.worlds.virtual.run import simulate as simulate_experiment
-
-    if experiment.observe.http is not None and not quiet:
-        say("observe.http is left out: nobody asks after virtual time")
-    screen = Screen(experiment, quiet=quiet, as_json=as_json)
-    try:
-        result = simulate_experiment(
-            experiment,
-            out=out,
-            jump=jump,
-            on_progress=screen.progress.update,
-            assemble=assembly(experiment),
-            on_broken_off=screen.broken_off,
-        )
-    except StuckError as error:
-        screen.stuck(error)
-        raise
-    finally:
-        screen.progress.close()
-    screen.close(result.summary, result.folder)
-    raise typer.Exit(result.exit_code)
+    call = SimulateCall(file, overrides, out, seed, jump, quiet, as_json)
+    raise typer.Exit(simulating(call))

@@ -12,7 +12,7 @@ import pytest
 
 from adpkv.cli.launched import launched_rank
 from adpkv.cli.rank import RankCall
-from adpkv.cli.run import _readable_again
+from adpkv.cli.running import _readable_again
 from adpkv.config import load
 
 SHIPPED = Path(__file__).parents[2] / "configs" / "four-ranks.yaml"
