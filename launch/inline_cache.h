@@ -79,8 +79,9 @@ static inline void adpkv_forget(adpkv_field_t *kept) {
 static inline void adpkv_keep_module(PyObject *module, PyObject *name, PyObject *found,
                                      adpkv_field_t *kept) {
     PyTypeObject *type = Py_TYPE(module);
-    if (kept->left == 0 || !PyModule_CheckExact(module) || type->tp_version_tag == 0
-        || _PyType_Lookup(type, name) != NULL
+    if (kept->left == 0 || !PyModule_CheckExact(module))
+        return;
+    if (type->tp_version_tag == 0 || _PyType_Lookup(type, name) != NULL
         || PyDict_GetItemWithError(PyModule_GetDict(module), name) != found) {
         PyErr_Clear();
         return;
