@@ -11,7 +11,7 @@ import sys
 from adpkv import huge_pages
 from adpkv.exit_codes import ExitCode
 
-__all__ = ["main", "program"]
+__all__ = ["main", "prepare", "program"]
 
 YOUNG = 100_000
 """Nothing that is imported is garbage: the collector need not look at it each 700 objects."""
@@ -29,10 +29,15 @@ def program() -> None:
         raise
 
 
-def main() -> None:
-    """Run the command line; as ever, it ends with a SystemExit."""
+def prepare() -> None:
+    """Make this process one of a command."""
     huge_pages.use()
     gc.set_threshold(YOUNG)
+
+
+def main() -> None:
+    """Run the command line; as ever, it ends with a SystemExit."""
+    prepare()
     try:
         from adpkv.cli.plain import command_of
 

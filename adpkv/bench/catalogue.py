@@ -24,7 +24,8 @@ from adpkv.bench.scale import scale
 from adpkv.bench.start import run_start, start
 from adpkv.bench.sweep import sweep
 from adpkv.bench.timeline import timeline
-from adpkv.bench.trace import TraceRuns, oracles, shares, trace
+from adpkv.bench.trace import oracles, shares, trace
+from adpkv.bench.trace_runs import TraceRuns
 from adpkv.build import build
 from adpkv.config import load
 from adpkv.config.shipped import folder

@@ -8,21 +8,17 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Sequence
-from pathlib import Path
 from statistics import median
 
-import msgspec
-
-from adpkv.bench.children import Whole, run_module
-from adpkv.bench.dynosim import HOW_TO_INSTALL, DynoSim, Replayed
+from adpkv.bench.children import Whole
+from adpkv.bench.dynosim import HOW_TO_INSTALL, Replayed
 from adpkv.bench.figure import Figure, Target, figure
 from adpkv.bench.shares import PARTS
-from adpkv.bench.trace_child import Took
+from adpkv.bench.trace_runs import Took, TraceRuns
 from adpkv.build import build
 from adpkv.counting import counted
 
-__all__ = ["TraceRuns", "oracles", "shares", "trace"]
+__all__ = ["oracles", "shares", "trace"]
 
 MOST_S = 6.0
 LEAST_SPEED_UP = 3.0
@@ -34,47 +30,6 @@ MOST_OF_DYNOSIM = {"python": 1.0, "compiled": 0.5}
 
 MOST_ORACLES = 1.25
 """Issue 3, Speed: the oracles may cost a quarter of a run."""
-
-BOUND_S = 300.0
-"""One child."""
-
-
-class TraceRuns:
-    """Starts the children; `overrides` are those of `adpkv simulate --set`."""
-
-    def __init__(
-        self,
-        experiment: Path,
-        overrides: Sequence[str] = (),
-        about: str = "",
-        dynosim: DynoSim | None = None,
-    ) -> None:
-        self.about = about
-        self.overrides = list(overrides)
-        self.dynosim = dynosim
-        self._argv = [str(experiment)]
-        for override in overrides:
-            self._argv += ["--set", override]
-
-    def run(self, *options: str) -> tuple[Took, Whole]:
-        """One run, and what its process took as a whole."""
-        said, whole = run_module(
-            "adpkv.bench.trace_child", [*self._argv, *options], bound_s=BOUND_S
-        )
-        return msgspec.convert(said, Took), whole
-
-    def in_turns(self, turns: int) -> tuple[list[tuple[Took, Whole]], list[tuple[Replayed, Whole]]]:
-        """Ours and DynoSim's runs, one of each in a turn; who is first changes from turn to turn.
-        Without DynoSim only ours."""
-        ours: list[tuple[Took, Whole]] = []
-        theirs: list[tuple[Replayed, Whole]] = []
-        for turn in range(turns):
-            if self.dynosim is not None and turn % 2:
-                theirs.append(self.dynosim.run())
-            ours.append(self.run())
-            if self.dynosim is not None and not turn % 2:
-                theirs.append(self.dynosim.run())
-        return ours, theirs
 
 
 def trace(
@@ -107,8 +62,8 @@ def _wall(
     whole: bool,
 ) -> Figure:
     took = ours[0][0]
-    where = "pinned to one core" if took.pinned else "not pinned"
-    inside_s = median(one.simulate_s for one, _ in ours)
+    where = "pinned to one core" if took.told.pinned else "not pinned"
+    inside_s = median(one.told.simulate_s for one, _ in ours)
     return figure(
         "virtual trace",
         median(one.wall_s for _, one in ours),
@@ -164,7 +119,7 @@ def _memory(
 ) -> Figure:
     return figure(
         "virtual trace, peak memory",
-        median(one.peak_bytes for one, _ in ours) / 2**20,
+        median(one.told.peak_bytes for one, _ in ours) / 2**20,
         "MiB",
         reference=median(one.peak_bytes for one, _ in theirs) / 2**20 if theirs else None,
         against="DynoSim" if theirs else "",
@@ -173,13 +128,13 @@ def _memory(
 
 
 def _walking(runs: TraceRuns, ours: list[tuple[Took, Whole]], *, whole: bool) -> Figure:
-    walked, walked_whole = runs.run("--no-jump")
+    walked, walked_whole = runs.run(jump=False)
     same = "the same" if walked.digest == ours[0][0].digest else "ANOTHER"
     return figure(
         "virtual trace, no jump",
-        walked.simulate_s,
+        walked.told.simulate_s,
         "s",
-        reference=median(one.simulate_s for one, _ in ours),
+        reference=median(one.told.simulate_s for one, _ in ours),
         against="with jumping",
         target=Target("ratio", ">=", LEAST_SPEED_UP) if whole else None,
         note=f"simulate() alone; {walked_whole.wall_s:.1f} s as a process; "
@@ -193,14 +148,14 @@ def oracles(runs: TraceRuns, *, repetitions: int = 3, whole: bool = True) -> lis
     blind: list[Took] = []
     for _ in range(repetitions):
         seen.append(runs.run()[0])
-        blind.append(runs.run("--blind")[0])
+        blind.append(runs.run(blind=True)[0])
     same = "the same" if seen[0].digest == blind[0].digest else "ANOTHER"
     return [
         figure(
             "oracles, virtual trace",
-            median(one.cpu_s for one in seen),
+            median(one.told.cpu_s for one in seen),
             "s",
-            reference=median(one.cpu_s for one in blind),
+            reference=median(one.told.cpu_s for one in blind),
             against="without ledger and input",
             target=Target("ratio", "<=", MOST_ORACLES) if whole else None,
             note=f"{runs.about}; processor time of simulate() alone; {same} requests.jsonl",
@@ -210,16 +165,16 @@ def oracles(runs: TraceRuns, *, repetitions: int = 3, whole: bool = True) -> lis
 
 def shares(runs: TraceRuns) -> list[Figure]:
     """Where the time of the jumping run goes, in percent of the samples."""
-    took, _ = runs.run("--shares")
-    total = sum(took.shares.values()) or 1
+    took, _ = runs.run(shares=True)
+    total = sum(took.told.shares.values()) or 1
     parts = [part for part, _ in PARTS] + ["the rest"]
     return [
         figure(
             f"share of {part}",
-            100 * took.shares.get(part, 0) / total,
+            100 * took.told.shares.get(part, 0) / total,
             "%",
-            note=f"{took.simulate_s * took.shares.get(part, 0) / total:.2f} s "
-            f"of {took.simulate_s:.2f} s",
+            note=f"{took.told.simulate_s * took.told.shares.get(part, 0) / total:.2f} s "
+            f"of {took.told.simulate_s:.2f} s",
         )
-        for part in sorted(parts, key=lambda part: -took.shares.get(part, 0))
+        for part in sorted(parts, key=lambda part: -took.told.shares.get(part, 0))
     ]

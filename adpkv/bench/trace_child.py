@@ -1,94 +1,91 @@
 """Simulates one experiment and prints in JSON what it took: `python -m adpkv.bench.trace_child`.
 
-A process of its own, pinned to one core where the system can do that, so that its peak memory and
-its imports are its own.
+It does what `adpkv simulate --quiet` does, by the same function, and ends as that does. A process
+of its own, pinned to one core where the system can do that, so that its peak memory and its imports
+are its own. What the run came to is in its folder, which the parent reads.
 """
 
 from __future__ import annotations
 
-import argparse
-import hashlib
 import os
 import resource
 import sys
-import tempfile
 from collections import Counter
-from contextlib import nullcontext
 from pathlib import Path
 from time import perf_counter, process_time
 
 import msgspec
 
-from adpkv import huge_pages
-from adpkv.bench.blind import BlindSimulation
-from adpkv.bench.shares import part_of, sampled
-from adpkv.config import load
-from adpkv.worlds.virtual.run import Simulation, simulate
+from adpkv.__main__ import prepare
+from adpkv.cli.leaving import leave
+from adpkv.cli.simulating import SimulateCall, simulating
 
-__all__ = ["Took", "main"]
+__all__ = ["Asked", "Told", "main"]
+
+BEFORE = frozenset(sys.modules)
 
 
-class Took(msgspec.Struct, frozen=True):
-    """What one simulation took."""
+class Asked(msgspec.Struct, frozen=True):
+    """What to simulate, and how."""
+
+    experiment: str
+    overrides: list[str]
+    out: str
+    jump: bool = True
+    shares: bool = False
+    blind: bool = False
+    """Without the oracles."""
+
+
+class Told(msgspec.Struct, frozen=True):
+    """What it took."""
 
     simulate_s: float
     cpu_s: float
     peak_bytes: int
     pinned: bool
-    completed: int
-    submitted: int
-    tokens: int
-    iterations: int
-    violations: int
-    digest: str
-    """Of `requests.jsonl`: runs with and without jumping must have the same."""
     shares: dict[str, int]
 
 
 def main(argv: list[str]) -> None:
-    """Simulate, then print one line."""
-    huge_pages.use()  # as the command does
-    parser = argparse.ArgumentParser(prog="adpkv.bench.trace_child")
-    parser.add_argument("experiment", type=Path)
-    parser.add_argument("--set", action="append", default=[], dest="overrides")
-    parser.add_argument("--no-jump", action="store_true")
-    parser.add_argument("--shares", action="store_true")
-    parser.add_argument("--blind", action="store_true", help="without the oracles")
-    print(msgspec.json.encode(_took(parser.parse_args(argv), _pin())).decode())
+    """Simulate, then print one line. The exit code is 0: the parent sees what came of it."""
+    prepare()
+    told = _told(msgspec.json.decode(argv[0], type=Asked), _pin())
+    print(msgspec.json.encode(told).decode())
+    leave(0, sys._getframe(1), BEFORE)
 
 
-def _took(asked: argparse.Namespace, pinned: bool) -> Took:
+def _told(asked: Asked, pinned: bool) -> Told:
+    call = SimulateCall(
+        Path(asked.experiment), asked.overrides, Path(asked.out), jump=asked.jump, quiet=True
+    )
     began_s, began_cpu_s = perf_counter(), process_time()
-    experiment = load(asked.experiment, asked.overrides)
-    with tempfile.TemporaryDirectory(prefix="adpkv-bench-") as folder:
-        out = Path(folder) / "run"
-        with sampled() if asked.shares else nullcontext(Counter[str]()) as samples:
-            kind = BlindSimulation if asked.blind else Simulation
-            done = simulate(experiment, out=out, jump=not asked.no_jump, kind=kind)
-            summary = done.summary
-        took_s, took_cpu_s = perf_counter() - began_s, process_time() - began_cpu_s
-        peak_bytes = _peak_bytes()
-        requests = (out / "requests.jsonl").read_bytes()
-    counts = summary["requests"]
-    violations = summary["violations"]
-    assert isinstance(counts, dict)
-    assert isinstance(violations, list)
-    return Took(
+    shares: dict[str, int] = {}
+    if asked.blind:
+        from adpkv.bench.blind import BlindSimulation
+
+        simulating(call, kind=BlindSimulation)
+    elif asked.shares:
+        from adpkv.bench.shares import sampled
+
+        with sampled() as samples:
+            simulating(call)
+        shares = _by_part(samples)
+    else:
+        simulating(call)
+    took_s, took_cpu_s = perf_counter() - began_s, process_time() - began_cpu_s
+    return Told(
         simulate_s=took_s,
         cpu_s=took_cpu_s,
-        peak_bytes=peak_bytes,
+        peak_bytes=_peak_bytes(),
         pinned=pinned,
-        completed=counts["completed"],
-        submitted=counts["submitted"],
-        tokens=sum(line["tokens"] for line in map(msgspec.json.decode, requests.splitlines())),
-        iterations=int(str(summary["iterations"])),
-        violations=len(violations),
-        digest=hashlib.sha256(requests).hexdigest(),
-        shares=_by_part(samples),
+        shares=shares,
     )
 
 
 def _by_part(samples: Counter[str]) -> dict[str, int]:
+    from adpkv.bench.shares import part_of
+
     found: Counter[str] = Counter()
     for module, count in samples.items():
         found[part_of(module)] += count

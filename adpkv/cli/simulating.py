@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from adpkv.cli.remarks import look_here, remark, say
 
@@ -23,8 +23,9 @@ class SimulateCall(NamedTuple):
     as_json: bool = False
 
 
-def simulating(call: SimulateCall) -> int:
-    """Simulate the experiment, and show what came of it; the exit code."""
+def simulating(call: SimulateCall, **more: Any) -> int:
+    """Simulate the experiment, and show what came of it; the exit code. `more` is for who measures:
+    arguments of `worlds.virtual.run.simulate`."""
     from adpkv.config import load
     from adpkv.errors import StuckError
     from adpkv.output.screen import Screen
@@ -50,6 +51,7 @@ def simulating(call: SimulateCall) -> int:
             on_progress=screen.progress.update,
             assemble=assembly(experiment),
             on_broken_off=screen.broken_off,
+            **more,
         )
     except StuckError as error:
         screen.stuck(error)

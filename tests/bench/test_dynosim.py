@@ -11,7 +11,8 @@ import pytest
 from adpkv.bench import catalogue
 from adpkv.bench.catalogue import Settings, _bursts
 from adpkv.bench.dynosim import DynoSim, cut
-from adpkv.bench.trace import TraceRuns, _processor, trace
+from adpkv.bench.trace import _processor, trace
+from adpkv.bench.trace_runs import TraceRuns
 from adpkv.config import load
 from adpkv.errors import AdpkvError, UsageError
 

@@ -9,7 +9,8 @@ import pytest
 from adpkv.bench.blind import BlindSimulation
 from adpkv.bench.catalogue import BENCHES, Settings, trace_runs
 from adpkv.bench.shares import PARTS, part_of
-from adpkv.bench.trace import TraceRuns, oracles, shares, trace
+from adpkv.bench.trace import oracles, shares, trace
+from adpkv.bench.trace_runs import TraceRuns
 from adpkv.config import parse
 from adpkv.errors import AdpkvError, MissingPieceError, UsageError
 from adpkv.field_policies import assembly
