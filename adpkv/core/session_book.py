@@ -271,10 +271,15 @@ class SessionBook:
         after = line.state
         is_now = line.blocks is _HELD
         first = not self.under_way
-        self.in_flight += is_now - (before is not None)
-        self.under_way += (is_now and after is not _PEER_QUEUED) - (
-            before is not None and before is not _PEER_QUEUED
-        )
+        if before is None:
+            self.in_flight += 1
+        else:
+            if not is_now:
+                self.in_flight -= 1
+            if before is not _PEER_QUEUED:
+                self.under_way -= 1
+        if is_now and after is not _PEER_QUEUED:
+            self.under_way += 1
         # The clock of contract 4.2 (a) starts with the first session in flight. A further one, and
         # a session that becomes quarantined, are no movements.
         if first or not ((is_now and before is None) or after is _QUARANTINED):

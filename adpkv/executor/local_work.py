@@ -230,15 +230,16 @@ class LocalWork(Agreeing):
     def _is_stale(self) -> bool:
         """Whether this rank's status may differ from the last one it sent: something has changed
         here, or in what the status is asked about."""
-        if self._moved or self._odd or self._status.stop is not self.rank.proposal:
+        rank = self.rank
+        if self._moved or self._odd or self._status.stop is not rank.proposal:
             return True
-        if self.group_input and self.rank.limits.asks_cached:
+        if self.group_input and rank.limits.asks_cached:
             return True
         if not self._reuses:
             return False
-        if not self.rank.plan.waiting.count:
-            return self._looked_at != ()
-        return to_look_at(self.rank, self.rank.plan) != self._looked_at
+        if not rank.plan.waiting.count:
+            return bool(self._looked_at)
+        return to_look_at(rank, rank.plan) != self._looked_at
 
     # -- apply and flush -----------------------------------------------------------------------
 
