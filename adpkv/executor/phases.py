@@ -170,7 +170,9 @@ class Phases(LocalWork):
 
     def _has_nothing_open(self) -> bool:
         """Whether there is nothing here at which it looks again in each iteration."""
-        return not (self._pending or self._odd or self._transceiver.monitor.reasons)
+        return not (
+            self._status.work or self._pending or self._odd or self._transceiver.monitor.reasons
+        )
 
     def rests(self, now_ns: int) -> bool:
         """In virtual time: whether an iteration that begins now would do nothing on this rank, if
@@ -182,6 +184,12 @@ class Phases(LocalWork):
             and now_ns < self._sampler.due_ns
             and not self._signals.code
         )
+
+    def turn(self, plan: Plan) -> Step | Wait:
+        """In virtual time: the group goes from steps to waits or back by this plan, which concerns
+        this rank in nothing else, and it rests. Returns what it awaits then."""
+        self.rank.plan = plan
+        return self.next_step() if plan.forward else self.next_wait()
 
     # -- when a rank fails, and at the end ------------------------------------------------------
 

@@ -20,7 +20,7 @@ from adpkv.worlds.virtual.in_memory import InMemory, simulate_in_memory
 from adpkv.worlds.virtual.iteration_work import IterationWork, Work
 from adpkv.worlds.virtual.measured import MeasuredStretch, NoticedWaits
 from adpkv.worlds.virtual.stalls import Stalls
-from adpkv.worlds.virtual.stretch import StepStretch, WaitStretch
+from adpkv.worlds.virtual.stretch import StepStretch, WaitStretch, columns_of
 from tests.worlds.virtual.experiments import experiment, replicated, staged
 
 CALIBRATION: dict[str, Any] = {
@@ -240,7 +240,7 @@ def test_drawn_durations_have_the_quantiles_that_were_given() -> None:
 
 def test_a_measured_stretch_without_noise_is_a_stretch() -> None:
     lines = [(7000, 13), (6900, 19)]
-    plain = StepStretch(100, 55, lines, 50, 7)
+    plain = StepStretch(100, 55, columns_of(lines), 50, 7)
     measured = MeasuredStretch(100, 55, lines, 50, 7, jitter=lambda step: 0, first=3, held_ns=0)
     for until_ns in (0, 100, 101, 5000, 20_000, 10**9):
         assert measured.end(until_ns) == plain.end(until_ns)

@@ -49,18 +49,21 @@ class Concern:
             return False
         return 0 in group.awake or group.offers.quiet[0] is None
 
-    def whom(self, group: VirtualGroup, plan: Plan) -> Collection[int] | None:
-        """The places in the instance of those that a new plan concerns; None: all."""
-        whom = plan.concerned()
-        if plan.forward is not (type(group.offers.current[0]) is Step):
-            return None  # from steps to waits or back: this concerns all members
+    def whom(self, group: VirtualGroup, plan: Plan, now_ns: int) -> Collection[int] | None:
+        """The places in the instance of those that a new plan concerns; None: all. From steps to
+        waits or back it concerns all; but those that rest need no more than `Phases.turn`."""
+        whom, phases = plan.concerned(), group.phases
+        if whom is None:
+            return None
         before = group.plan
-        if group.instance.kind in self._says_cached and (
-            plan.waiting.count or (before is not None and before.waiting.count)
-        ):
+        queued = plan.waiting.count or (before is not None and before.waiting.count)
+        if plan.forward is not (type(group.offers.current[0]) is Step):
+            if phases is None or queued:
+                return None
+            return {0, *whom, *[at for at, one in enumerate(phases) if not one.rests(now_ns)]}
+        if queued and group.instance.kind in self._says_cached:
             # Each says what it knows of those that wait now.
-            phases = group.phases
-            if whom is None or phases is None:
+            if phases is None:
                 return None
             return {*whom, *[at for at, one in enumerate(phases) if one.has_to_say(plan)]}
         return whom

@@ -25,7 +25,7 @@ from adpkv.worlds.virtual.history import REMEMBERED, SMALL, Noted, sites, told
 from adpkv.worlds.virtual.mismatch import left_alone
 from adpkv.worlds.virtual.offers import Offers
 from adpkv.worlds.virtual.places import Program, awaited, describe, place_text, whereabouts
-from adpkv.worlds.virtual.stretch import Line, StepStretch
+from adpkv.worlds.virtual.stretch import Columns, StepStretch
 
 __all__ = ["VirtualGroup", "forget"]
 
@@ -319,11 +319,11 @@ class VirtualGroup:
         self.awake.clear()
         return last
 
-    def step_lines(self) -> list[Line]:
-        """What each member's next steps cost, as lines (base, slope) in ticks. Call it once for a
-        stretch: it also notes which requests have their first step in it."""
+    def step_columns(self) -> Columns:
+        """What each member's next steps cost, in ticks. Call it once for a stretch: it also notes
+        which requests have their first step in it."""
         self.waited = self.offers.waited()
-        return self.offers.lines()
+        return self.offers.columns()
 
     def pay(self) -> int:
         """The step or wait is over; returns how many small collectives each iteration had."""

@@ -33,7 +33,7 @@ __all__ = ["Iteration", "known_phases"]
 AWAITING: Final = ("intake", "sync", "flush", "step", "wait", "leave")
 """The phases that await something, between two stretches or as the group leaves."""
 
-Whom = Callable[[VirtualGroup, Plan], Collection[int] | None]
+Whom = Callable[[VirtualGroup, Plan, int], Collection[int] | None]
 """Which of those that are left out of an iteration take part in it after all; None: all."""
 
 
@@ -82,7 +82,7 @@ class Iteration:
         combine, concerned = leader.combine, self._whom
         plan = combine(tuple(said))
         if len(taking_part) < len(phases):
-            whom = concerned(group, plan)
+            whom = concerned(group, plan, now_ns)
             if whom is None or whom:
                 taking_part = self._join(group, whom, taking_part, told)
         staged: list[Sequence[Response]] = []
@@ -105,11 +105,28 @@ class Iteration:
         for index in taking_part:
             one = phases[index]
             operations.append(one.next_step() if plan.forward else one.next_wait())
+        if plan.forward is not last.forward and len(taking_part) < len(phases):
+            taking_part = self._turn(group, taking_part, operations, plan)
         group.await_next(taking_part, operations)
         if staged and taking_part[0] != 0:
             offers.put_off(0, leader.until_ns())
         first: Operation = operations[0]
         return first
+
+    def _turn(
+        self, group: VirtualGroup, there: list[int], operations: list[Any], plan: Plan
+    ) -> list[int]:
+        """The group goes from steps to waits or back: so do those that rest. Returns all members,
+        in the order of what they await."""
+        phases, offers = group.phases, group.offers
+        assert phases is not None
+        assert group.plan is not None
+        others = group.left_out(set(there), None)
+        for index in others:
+            one = phases[index]
+            one.go_on(offers.steps(index), group.iteration + 1, group.plan)
+            operations.append(one.turn(plan))
+        return there + others
 
     def _join(
         self, group: VirtualGroup, whom: Collection[int] | None, there: list[int], told: Any

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from adpkv.core.ids import NEVER
-from adpkv.executor.collectives import Step
-from adpkv.worlds.virtual.stretch import Line
+from adpkv.executor.collectives import Step, Wait
+from adpkv.worlds.virtual.stretch import Columns, lines_of
 
 __all__ = ["Offers"]
 
@@ -59,21 +59,26 @@ class Offers:
         if restless:
             restless.difference_update(there)
         steps = type(operations[0]) is Step
+        step: Step
+        wait: Wait
         for place, index in enumerate(there):
-            at = operations[place]
-            current[index] = at
+            current[index] = operations[place]
             came[index] = made
-            until[index] = at.until_ns
-            status = quiet[index] = at.quiet_status
+            if not steps:
+                wait = operations[place]
+                until[index], status = wait.until_ns, wait.quiet_status
+            else:
+                step = operations[place]
+                until[index], status = step.until_ns, step.quiet_status
+                slope = slopes[index] = step.slope
+                bases[index] = step.base - made * slope if slope else step.base
+                ends[index] = made + step.most
+                if step.tokens != tokens[index]:
+                    self.tokens += step.tokens - tokens[index]
+                    tokens[index] = step.tokens
+            quiet[index] = status
             if status is None:
                 restless.add(index)
-            if steps:
-                slope = slopes[index] = at.slope
-                bases[index] = at.base - made * slope
-                ends[index] = made + at.most
-                if at.tokens != tokens[index]:
-                    self.tokens += at.tokens - tokens[index]
-                    tokens[index] = at.tokens
         self._fresh = operations
         self.until_ns = min(until)
 
@@ -110,7 +115,7 @@ class Offers:
         if type(next(iter(self.current), None)) is not Step:
             return (*at, *due)
         left = [end - self.made for end in self._ends]
-        return (*at, *due, left, self.lines(), self._tokens)
+        return (*at, *due, left, lines_of(self.columns()), self._tokens)
 
     def steps(self, index: int) -> int:
         """The steps since a member came there."""
@@ -127,18 +132,24 @@ class Offers:
     def waited(self) -> tuple[int, ...]:
         """Of the requests that are new to a batch, how long they have had their first token."""
         found: tuple[int, ...] = ()
-        for at in self._fresh:
-            if at.waited:
-                found += at.waited
+        step: Step
+        for step in self._fresh:
+            if step.waited:
+                found += step.waited
         return found
 
-    def lines(self) -> list[Line]:
-        """What each member's next steps cost, as lines (base, slope) in ticks."""
-        made, bases, found = self.made, self._bases, []
-        for place, slope in enumerate(self._slopes):
-            base = bases[place]
-            found.append((base + made * slope if slope else base, slope))
+    def limit_ns(self) -> int:
+        """How long the members wait at most: the smallest of their limits."""
+        found = NEVER
+        wait: Wait
+        for wait in self.current:
+            if wait.limit_ns < found:
+                found = wait.limit_ns
         return found
+
+    def columns(self) -> Columns:
+        """What each member's next steps cost, as it is kept."""
+        return self._bases, self._slopes, self.made
 
     def due(self, now_ns: int) -> set[int]:
         """The members that are not quiet, have something due, or have made their last step."""

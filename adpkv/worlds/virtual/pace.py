@@ -20,7 +20,7 @@ from adpkv.worlds.virtual.measured import MeasuredStretch, NoticedWaits, Past
 from adpkv.worlds.virtual.mismatch import check_batches
 from adpkv.worlds.virtual.schedule import Schedule, paced
 from adpkv.worlds.virtual.stalls import Stalls
-from adpkv.worlds.virtual.stretch import Line, StepStretch, WaitStretch
+from adpkv.worlds.virtual.stretch import Line, StepStretch, WaitStretch, lines_of
 
 __all__ = ["Pace"]
 
@@ -125,17 +125,19 @@ class Pace:
         if type(first) is Step:
             if first.batch is not None:
                 check_batches(group)
-            lines = group.step_lines()
+            columns = group.step_columns()
             if self._schedule is not None:
-                lines = paced(self._schedule, group.instance.index, first.iteration, lines)
+                columns = paced(self._schedule, group.instance.index, first.iteration, columns)
+            if self.timeline is not None or self._calibration is not None:
+                lines = lines_of(columns)
             if self._calibration is None:
                 most = group.offers.most() if quiet and self.jump else 1
                 overhead_ns = group.debt * self._collective_ns
-                stretch = StepStretch(now_ns, overhead_ns, lines, most, self._ticks)
+                stretch = StepStretch(now_ns, overhead_ns, columns, most, self._ticks)
             else:
                 stretch = self._measured(group, lines, now_ns, quiet=quiet)
         elif type(first) is Wait:
-            limit_ns = min([at.limit_ns for at in group.current])
+            limit_ns = group.offers.limit_ns()
             held_ns = self._held(group, first.plan)
             began_ns, overhead_ns = now_ns + held_ns, self._overhead_ns(group)
             stretch = WaitStretch(began_ns, overhead_ns, limit_ns)

@@ -24,6 +24,7 @@ from adpkv.worlds.virtual.event_queue import (
     Action,
     EventQueue,
 )
+from adpkv.worlds.virtual.stretch import Columns, columns_of, lines_of
 
 __all__ = ["DENOMINATOR", "Schedule", "ScheduledQueue", "paced", "queue_for"]
 
@@ -102,12 +103,11 @@ def queue_for(schedule: Schedule | None) -> EventQueue:
     return EventQueue() if schedule is None else ScheduledQueue(schedule)
 
 
-def paced(
-    schedule: Schedule, group: int, iteration: int, lines: list[tuple[int, int]]
-) -> list[tuple[int, int]]:
+def paced(schedule: Schedule, group: int, iteration: int, columns: Columns) -> Columns:
     """The costs of the next steps of a group, from those that the experiment has."""
     speed = schedule.speed(group, iteration)
     if not speed:
-        return lines
+        return columns
     left = DENOMINATOR - speed
-    return [(base * left // DENOMINATOR, slope * left // DENOMINATOR) for base, slope in lines]
+    lines = [(base * left, slope * left) for base, slope in lines_of(columns)]
+    return columns_of([(base // DENOMINATOR, slope // DENOMINATOR) for base, slope in lines])

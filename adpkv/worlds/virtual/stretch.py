@@ -12,10 +12,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import isqrt
 
-__all__ = ["StepStretch", "WaitStretch", "envelope", "floor_sum"]
+__all__ = [
+    "Columns",
+    "StepStretch",
+    "WaitStretch",
+    "columns_of",
+    "envelope",
+    "floor_sum",
+    "lines_of",
+]
 
 Line = tuple[int, int]
 """(base, slope), in ticks."""
+
+Columns = tuple[list[int], list[int], int]
+"""(bases, slopes, steps made) of lines that are counted from a step before: their next steps are
+those behind the ones made."""
 
 Segment = tuple[int, int, int, int]
 """(first step, steps, base of its first step, slope)."""
@@ -23,21 +35,43 @@ Segment = tuple[int, int, int, int]
 
 def envelope(lines: Sequence[Line], most: int) -> list[Segment]:
     """The upper envelope of `lines` over the steps 0 .. most - 1. O(lines x segments)."""
-    return raised_envelope(lines, most, 0)
+    return raised_envelope(columns_of(lines), most, 0)
 
 
-def raised_envelope(lines: Sequence[Line], most: int, more: int) -> list[Segment]:
-    """The same, where each step takes so much more."""
-    base, slope = max(lines)
+def columns_of(lines: Sequence[Line]) -> Columns:
+    """The same lines as columns."""
+    return [base for base, _ in lines], [slope for _, slope in lines], 0
+
+
+def lines_of(columns: Columns) -> list[Line]:
+    """The lines of the next steps."""
+    bases, slopes, made = columns
+    return [
+        (base + made * slope if slope else base, slope)
+        for base, slope in zip(bases, slopes, strict=True)
+    ]
+
+
+def raised_envelope(columns: Columns, most: int, more: int) -> list[Segment]:
+    """The same of lines as columns, where each step takes so much more."""
+    bases, slopes, made = columns
+    base, slope = bases[0] + made * slopes[0], slopes[0]
+    for place, other_slope in enumerate(slopes):
+        other_base = bases[place]
+        if other_slope:
+            other_base += made * other_slope
+        if other_base > base or (other_base == base and other_slope > slope):
+            base, slope = other_base, other_slope
     if most == 1:
         return [(0, 1, base + more, slope)]
     found: list[Segment] = []
     at = 0
     while True:
         end = most
-        following = (base, slope)
-        for other_base, other_slope in lines:
+        next_base, next_slope = base, slope
+        for place, other_slope in enumerate(slopes):
             if other_slope > slope:
+                other_base = bases[place] + made * other_slope
                 # The first step at which the other line is strictly above this one.
                 cross = (base - other_base) // (other_slope - slope) + 1
                 # Of several that cross at the same step the highest there goes on: not the
@@ -45,14 +79,14 @@ def raised_envelope(lines: Sequence[Line], most: int, more: int) -> list[Segment
                 if cross < end or (
                     cross == end < most
                     and (other_base + cross * other_slope, other_slope)
-                    > (following[0] + cross * following[1], following[1])
+                    > (next_base + cross * next_slope, next_slope)
                 ):
-                    end, following = cross, (other_base, other_slope)
+                    end, next_base, next_slope = cross, other_base, other_slope
         found.append((at, end - at, base + at * slope + more, slope))
         if end >= most:
             return found
         at = end
-        base, slope = following
+        base, slope = next_base, next_slope
 
 
 def _sum(steps: int, base: int, slope: int) -> int:
@@ -89,7 +123,7 @@ def _steps_to_reach(span: int, base: int, slope: int) -> int:
 
 class StepStretch:
     """At most `most` steps in a row from `began_ns` on. Each also costs `overhead_ns`, the time of
-    the small collectives of its iteration. Lines are in ticks."""
+    the small collectives of its iteration. Columns are in ticks."""
 
     __slots__ = ("_end", "_segments", "began_ns", "ticks")
 
@@ -97,7 +131,7 @@ class StepStretch:
         self,
         began_ns: int,
         overhead_ns: int,
-        lines: Sequence[Line],
+        columns: Columns,
         most: int,
         ticks_per_ns: int = 1,
     ) -> None:
@@ -107,7 +141,7 @@ class StepStretch:
         """The last answer of `end`."""
         # Half a nanosecond more, so that rounding becomes a floor.
         more = overhead_ns * ticks_per_ns + ticks_per_ns // 2
-        self._segments = raised_envelope(lines, most, more)
+        self._segments = raised_envelope(columns, most, more)
 
     def end(self, until_ns: int) -> tuple[int, int]:
         """(steps, time in ns) of the first step boundary at or after `until_ns`, or of the last

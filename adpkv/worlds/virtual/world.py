@@ -234,7 +234,7 @@ class VirtualWorld:
             completed.append((first, others))
             group.note(first, now_ns)
             if type(others) is Plan and len(taking_part) < everybody:
-                whom = self._concern.whom(group, others)
+                whom = self._concern.whom(group, others, now_ns)
                 if whom is None or whom:
                     taking_part = group.join(whom, taking_part, completed)
             if len(completed) > MOST_ROUNDS_AT_ONE_INSTANT:

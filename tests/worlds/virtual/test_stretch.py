@@ -6,7 +6,14 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from adpkv.worlds.virtual.stretch import Line, StepStretch, WaitStretch, envelope, floor_sum
+from adpkv.worlds.virtual.stretch import (
+    Line,
+    StepStretch,
+    WaitStretch,
+    columns_of,
+    envelope,
+    floor_sum,
+)
 
 LINES = st.lists(st.tuples(st.integers(1, 50), st.integers(0, 9)), min_size=1, max_size=6)
 
@@ -44,7 +51,7 @@ def test_a_stretch_of_steps_ends_where_single_steps_would(
     while steps < most and (steps == 0 or at < until):
         at += overhead + step_ns(lines, steps)
         steps += 1
-    assert StepStretch(began, overhead, lines, most).end(until) == (steps, at)
+    assert StepStretch(began, overhead, columns_of(lines), most).end(until) == (steps, at)
 
 
 @example(lines=[(1, 0)], most=2, overhead=0, span=0, ticks=3)
@@ -57,11 +64,11 @@ def test_fractions_are_rounded_once_a_step(
     while steps < most and (steps == 0 or at < span):
         at += overhead + (2 * step_ns(lines, steps) + ticks) // (2 * ticks)
         steps += 1
-    assert StepStretch(0, overhead, lines, most, ticks).end(span) == (steps, at)
+    assert StepStretch(0, overhead, columns_of(lines), most, ticks).end(span) == (steps, at)
 
 
 def test_a_time_before_all_others_is_asked_for_like_any() -> None:
-    assert StepStretch(0, 0, [(7, 0)], 9).end(-1) == (1, 7)
+    assert StepStretch(0, 0, columns_of([(7, 0)]), 9).end(-1) == (1, 7)
 
 
 @given(st.integers(0, 50), st.integers(0, 99), st.integers(0, 99), st.integers(1, 40))
@@ -75,7 +82,7 @@ def test_a_long_row_of_fractions_ends_at_the_first_boundary_there(
     base: int, slope: int, ticks: int, span: int
 ) -> None:
     most = 1 << 31
-    steps, at = StepStretch(0, 0, [(base, slope)], most, ticks).end(span)
+    steps, at = StepStretch(0, 0, columns_of([(base, slope)]), most, ticks).end(span)
     more = base + ticks // 2
     assert at == floor_sum(steps, more, slope, ticks)
     assert steps == most or at >= span
@@ -89,7 +96,7 @@ def test_large_numbers_stay_exact(span: int, base: int, slope: int) -> None:
     def total(n: int) -> int:
         return n * base + slope * (n * (n - 1) // 2)
 
-    steps, at = StepStretch(0, 0, [(base, slope)], 1 << 40).end(span)
+    steps, at = StepStretch(0, 0, columns_of([(base, slope)]), 1 << 40).end(span)
     assert at == total(steps) >= span > total(steps - 1)
 
 
