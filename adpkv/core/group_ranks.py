@@ -110,10 +110,11 @@ class GroupRanks:
         self.not_yet = not_yet
         self.overtaking = Overtaking(passed, costs.most_passed)
         self._now = _NOW
-        self._most_blocks = -1
-        """At least as many blocks as any open rank has; -1 if that is to be looked up."""
+        self._most_blocks = 0
+        """At least as many blocks as any open rank has."""
         self._opened: list[int] | None = None
         """The last answer of `open_ranks`; None where a rank was given something since."""
+        self.unfit()
         self._open = len(self.open_ranks())
         """How many ranks may be given a request that insists on none."""
 
@@ -123,12 +124,7 @@ class GroupRanks:
     def open_ranks(self) -> Sequence[int]:
         """The ranks that may be given any request that insists on none, in order."""
         if self._opened is None:
-            each = zip(self.seats, self.advised, self.slots, strict=True)
-            self._opened = [
-                rank
-                for rank, (seats, advised, slots) in enumerate(each)
-                if seats > 0 and advised > 0 and slots > 0
-            ]
+            self._opened = [rank for rank in range(len(self.seats)) if self.is_open(rank)]
         return self._opened
 
     def is_open(self, rank: int) -> bool:
@@ -146,14 +142,15 @@ class GroupRanks:
         requests, so the most that a rank had stays a bound. Call `unfit` where no rank had them."""
         if not self.costs.late or self.cached:
             return True
-        if self._most_blocks < 0:
-            blocks = self.blocks
-            self._most_blocks = max([blocks[rank] for rank in self.open_ranks()], default=0)
         return self.costs.blocks_of(spec) <= self._most_blocks
 
     def unfit(self) -> None:
         """A request that might have fitted did not: look the bound up again."""
-        self._most_blocks = -1
+        blocks, most = self.blocks, 0
+        for rank in self.open_ranks():
+            if blocks[rank] > most:
+                most = blocks[rank]
+        self._most_blocks = most
 
     def can_take(self, rank: int, spec: RequestSpec) -> bool:
         """Whether a rank has everything for this request now."""

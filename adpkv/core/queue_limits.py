@@ -23,14 +23,16 @@ class QueueLimits:
     queue, at whose end a new one has its place. O(1) each, O(log requests) out of order.
     """
 
-    __slots__ = ("_due", "_late", "_limit_ns", "_next_ns", "_order")
+    __slots__ = ("_due", "_last_ns", "_late", "_limit_ns", "_next_ns", "_order")
 
     def __init__(self, limit_ns: int) -> None:
         self._limit_ns = limit_ns
         self._due: dict[Attempt, int] = {}
         """When each request will have waited too long; `_order` has the same, and older entries."""
         self._order: deque[tuple[int, Attempt]] = deque()
-        """(when, request), the first to come first."""
+        """(when, request), the first to come first; at the same time in any order."""
+        self._last_ns = 0
+        """When the last of them is due, or was."""
         self._late: dict[Attempt, int] = {}
         """Those for which that time has come, oldest first."""
         self._next_ns: int | None = NEVER
@@ -39,16 +41,16 @@ class QueueLimits:
     def since(self, attempt: Attempt, since_ns: int) -> None:
         """The request has waited since then. Of several calls the earliest time counts."""
         due_ns, order = since_ns + self._limit_ns, self._order
-        if attempt in self._late or due_ns >= self._due.get(attempt, NEVER):
+        if (self._late and attempt in self._late) or due_ns >= self._due.get(attempt, NEVER):
             return
         self._due[attempt] = due_ns
         if self._next_ns is not None and due_ns < self._next_ns:
             self._next_ns = due_ns
-        entry = (due_ns, attempt)
-        if order and entry < order[-1]:
-            insort(order, entry)
+        if due_ns >= self._last_ns:
+            self._last_ns = due_ns
+            order.append((due_ns, attempt))
         else:
-            order.append(entry)
+            insort(order, (due_ns, attempt))
 
     def over(self, attempt: Attempt) -> None:
         """The request has its answer, or its wait was ended."""
@@ -77,10 +79,11 @@ class QueueLimits:
 
     def expired(self, now_ns: int) -> tuple[Attempt, ...]:
         """The requests that have waited too long, oldest first, until each is `over`."""
-        order = self._order
+        order, late = self._order, []
         while order and order[0][0] <= now_ns:
+            late.append(order.popleft())
+        for due_ns, attempt in sorted(late):
             self._next_ns = None
-            due_ns, attempt = order.popleft()
             if self._due.get(attempt) == due_ns:
                 del self._due[attempt]
                 self._late[attempt] = due_ns

@@ -56,6 +56,9 @@ _Entry = tuple[int, int, int]
 LOOKED_PAST: Final = 8
 """How many requests of a lane that find no room one plan looks at."""
 
+FEW: Final = 32
+"""A queue of so many is looked through as it is; a longer one by its lanes."""
+
 LOOKED_AT: Final = 32
 """For how many requests the ranks say what they have cached."""
 
@@ -94,7 +97,7 @@ def _assign(waiting: Waiting, ranks: GroupRanks, pick: Pick) -> Routed:
 def _in_order(waiting: Waiting, ranks: GroupRanks, left: Mapping[Lane, int]) -> Iterator[int]:
     """The places of those that wait, in order. Of a long queue only as many of each lane as it has
     `left`, which may change after each, and as there is room for."""
-    if waiting.count <= LOOKED_PAST:
+    if waiting.count <= FEW:
         for place in waiting.places():
             yield place
         return
@@ -135,9 +138,7 @@ class _First:
     no more than they have: where nearly all are full, each request would look at all of them.
     """
 
-    def __init__(
-        self, ranks: GroupRanks, column: Sequence[int], then: Sequence[int] | None = None
-    ) -> None:
+    def __init__(self, ranks: GroupRanks, column: list[int], then: list[int] | None = None) -> None:
         self._ranks = ranks
         self._column, self._then = column, [0] * len(ranks) if then is None else then
         self._heap = [(column[rank], self._then[rank], rank) for rank in ranks.open_ranks()]

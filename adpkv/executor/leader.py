@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import chain, islice
+from itertools import islice
 from typing import Final, get_args
 
 import msgspec
@@ -240,9 +240,10 @@ class Leader:
         """Forward the responses that a flush gathered; at the pulse interval also the instance's
         state, which `pulse(tokens so far)` makes."""
         due = self._next_pulse_ns != NEVER and self._clock() >= self._next_pulse_ns
-        if not due and not any(gathered):
+        found = [response for responses in gathered for response in responses]
+        if not due and not found:
             return
-        responses = tuple(chain.from_iterable(gathered))
+        responses = tuple(found)
         for response in responses:
             self._limits.over((response.request_id, response.attempt))
             self._tokens += response.tokens
