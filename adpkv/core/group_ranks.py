@@ -162,7 +162,8 @@ class GroupRanks:
             return True
         if spec.attempt and self.is_doubted(rank, spec):
             return False
-        return self._needed(rank, spec) <= self.blocks[rank] and self.has_share(rank, spec)
+        needed = self._needed(rank, spec) if self.cached else self.costs.blocks_of(spec)
+        return needed <= self.blocks[rank] and (spec.sender is None or self.has_share(rank, spec))
 
     def is_doubted(self, rank: int, spec: RequestSpec) -> bool:
         """Whether an earlier attempt of the request is in doubt on the rank, as far as is known: it
@@ -220,7 +221,7 @@ class GroupRanks:
         self.turns[rank] = self._now
         self._now += 1
         if costs.late:
-            self.blocks[rank] -= self._needed(rank, spec)
+            self.blocks[rank] -= self._needed(rank, spec) if self.cached else costs.blocks_of(spec)
             if spec.sender is not None:
                 transfers, blocks = self._share(rank, spec.sender.rank)
                 blocks -= prompt_blocks(spec, costs.block_tokens)
