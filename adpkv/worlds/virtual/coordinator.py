@@ -29,8 +29,11 @@ class VirtualHost:
         self._until_ns = NEVER
         self._due: Callable[[int], None] = self._is_due
         """Made once: a method is a new object whenever it is asked for."""
-        self._version = 0
-        """Counts the planned wake-ups: older ones in the event queue are void."""
+        self._number = self._valid = 0
+        """Of the last planned wake-up, and of the one that counts: others in the queue are void."""
+        self._planned: dict[int, int] | None = {} if type(queue) is EventQueue else None
+        """When wake-ups are in the queue, with their numbers: the next deadline is mostly the same
+        as before a message. Unless the queue draws a place for each that it is given."""
 
     @property
     def waits(self) -> bool:
@@ -51,17 +54,25 @@ class VirtualHost:
         if self._program is not None:
             self._program.close()
         self._program = None
-        self._version += 1
+        self._valid = -1
 
     def _plan(self, at_ns: int) -> None:
         if at_ns >= self._until_ns:
             return
         self._until_ns = at_ns
-        self._version += 1
-        self._queue.add(at_ns, COORDINATOR_WAKE, 0, self._version, self._due, self._version)
+        planned = self._planned
+        if planned is not None and at_ns in planned:
+            self._valid = planned[at_ns]
+            return
+        self._number = self._valid = number = self._number + 1
+        if planned is not None:
+            planned[at_ns] = number
+        self._queue.add(at_ns, COORDINATOR_WAKE, 0, number, self._due, number)
 
-    def _is_due(self, version: int) -> None:
-        if version == self._version:
+    def _is_due(self, number: int) -> None:
+        if self._planned is not None:
+            del self._planned[self._queue.now]
+        if number == self._valid:
             self._resume(self._box.receive())
 
     def _resume(self, messages: Any) -> None:
