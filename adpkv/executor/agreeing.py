@@ -11,8 +11,9 @@ from collections.abc import Callable, Sequence
 from adpkv.core.plan import Plan, agree
 from adpkv.core.rank_status import RankStatus, differ
 from adpkv.core.values import Response
+from adpkv.executor.broadcast import sorted_messages
 from adpkv.executor.collectives import CollectiveCounts
-from adpkv.executor.leader import sorted_messages, sum_up
+from adpkv.executor.leader import sum_up
 from adpkv.executor.messages import LeaderMessage, Pulse
 from adpkv.executor.rank import Rank
 from adpkv.subclassing import mypyc_attr

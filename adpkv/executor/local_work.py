@@ -16,9 +16,9 @@ from adpkv.core.stop import StopReason
 from adpkv.core.values import RequestSpec
 from adpkv.executor.agreeing import Agreeing
 from adpkv.executor.audit import check_proposal, rank_report
+from adpkv.executor.broadcast import failed_ranks
 from adpkv.executor.collectives import NO_WORK, CollectiveCounts
 from adpkv.executor.conduct import asked_by_signal, unhealthy_too_long
-from adpkv.executor.leader import failed_ranks
 from adpkv.executor.messages import PeerMessage, Release
 from adpkv.executor.rank import Rank, status_of, to_look_at
 from adpkv.subclassing import mypyc_attr

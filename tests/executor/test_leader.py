@@ -7,20 +7,14 @@ import pytest
 from executor_parts import Clock, Post, spec
 
 from adpkv.core.ids import COORDINATOR, NEVER
-from adpkv.core.plan import GroupInput, Plan, Refusal
+from adpkv.core.plan import Plan, Refusal
 from adpkv.core.rank_status import RankStatus
 from adpkv.core.stop import StopReason
 from adpkv.core.values import Outcome, RequestSpec, Response
 from adpkv.core.waiting import Waiting
+from adpkv.executor.broadcast import failed_ranks
 from adpkv.executor.collectives import CollectiveCounts
-from adpkv.executor.leader import (
-    BROADCAST_IDS,
-    Leader,
-    failed_ranks,
-    sorted_messages,
-    sum_up,
-    unhealthy_ranks,
-)
+from adpkv.executor.leader import BROADCAST_IDS, Leader, sum_up, unhealthy_ranks
 from adpkv.executor.messages import (
     MOST_UNHEALTHY,
     PAYLOADS,
@@ -113,35 +107,6 @@ def test_what_tells_of_failed_ranks_comes_first_and_each_rank_finds_it(rig: Rig)
     assert group == (one, two, Admit(spec(1)), Cancel(1), Admit(spec(2)))
     assert failed_ranks(group) == {5, 6}
     assert failed_ranks((Admit(spec(1)),)) == set()
-
-
-# -- sorted_messages -------------------------------------------------------------------------------
-
-
-def test_no_messages_is_nothing() -> None:
-    assert sorted_messages(()) is None
-
-
-def test_messages_by_what_it_is() -> None:
-    messages: list[LeaderMessage] = [Admit(spec(2)), Cancel(9), Admit(spec(1)), Cancel(8)]
-    assert sorted_messages(messages) == GroupInput(admitted=(spec(2), spec(1)), cancelled=(9, 8))
-
-
-@pytest.mark.parametrize(
-    ("messages", "stop", "released"),
-    [
-        ([Stop(DONE)], DONE, False),
-        ([Stop(DONE), Stop(ILL)], ILL, False),
-        ([Stop(ASKED), Stop(ILL)], ASKED.with_code(75), False),
-        ([Release()], DONE, True),
-        ([Release(LOST)], LOST, True),
-        ([Stop(DONE), Release()], DONE, True),
-    ],
-)
-def test_the_stop_that_wins(
-    messages: list[LeaderMessage], stop: StopReason, released: bool
-) -> None:
-    assert sorted_messages(messages) == GroupInput(stop=stop, released=released)
 
 
 # -- requests that nobody owns -----------------------------------------------------------------
