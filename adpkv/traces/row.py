@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -67,8 +66,7 @@ class Place(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(msgspec.Struct, frozen=True):
     """What a reader needs to know beside the file. `chars_per_token` turns text into lengths."""
 
     chars_per_token: float = 4.0
@@ -76,8 +74,7 @@ class Reading:
     """Prompt tokens per hash id; 0 for what the format has."""
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(msgspec.Struct, frozen=True):
     """The beginning of a file, as far as formats differ by it."""
 
     columns: tuple[str, ...] = ()
@@ -87,8 +84,7 @@ class Head:
     is_list: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Format:
+class Format(msgspec.Struct, frozen=True):
     """One format: how it is noticed, what it leaves to be assumed, and its reader."""
 
     name: str

@@ -4,9 +4,10 @@ from the experiment for each rank would."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 from typing import Final
+
+import msgspec
 
 from adpkv.config import Experiment
 from adpkv.config.legal_silence import LegalSilence
@@ -38,8 +39,7 @@ MOST_KNOWN: Final = 64
 """Where steps take as long as requests are large, each run of an exploration may have another."""
 
 
-@dataclass(frozen=True, slots=True)
-class InstanceSettings:
+class InstanceSettings(msgspec.Struct, frozen=True):
     """What the experiment says of an instance's ranks. Times are in nanoseconds."""
 
     role: Role
