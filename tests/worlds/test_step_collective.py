@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 
 import pytest
@@ -45,6 +46,21 @@ def test_what_a_member_sends_is_what_the_other_expects(seed: int) -> None:
     assert [sum(chunk.nbytes for chunk in chunks) for chunks in back] == [
         members * share for share in shares
     ]
+
+
+@pytest.mark.parametrize("living", range(1, 9))
+def test_a_buffer_has_room_for_full_steps_of_those_who_are_left(living: int) -> None:
+    """Three of four members wrote 16 bytes past the end: 32 tokens of 4,096 bytes are no multiple
+    of three words."""
+    for began, most in itertools.product(range(living, 9), (1, 31, 32, 2048)):
+        size = room(most, 4096, began)
+        for tokens in itertools.product((0, most), repeat=min(living, 3)):
+            counts = [*tokens, *[most] * (living - len(tokens))]
+            shares = [share_bytes(count, 4096, living) for count in counts]
+            for direction, own in itertools.product((DISPATCH, COMBINE), range(living)):
+                found = moves(direction, 7, own, shares)
+                for last in (found.send[-1], found.receive[-1]):
+                    assert last.offset + last.nbytes <= size
 
 
 def test_no_two_chunks_of_two_steps_have_the_same_bytes() -> None:

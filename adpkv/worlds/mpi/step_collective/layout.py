@@ -48,8 +48,9 @@ def share_bytes(tokens: int, token_bytes: int, members: int) -> int:
 
 
 def room(most_tokens: int, token_bytes: int, members: int) -> int:
-    """The size of a buffer for all that a member can send or get in one collective."""
-    return members * share_bytes(most_tokens, token_bytes, members)
+    """The size of a buffer for all that a member can send or get in one collective, also once some
+    have failed: shares are whole words, so three of them can be longer than four."""
+    return max(n * share_bytes(most_tokens, token_bytes, n) for n in range(1, members + 1))
 
 
 def moves(direction: int, step: int, own: int, shares: Sequence[int]) -> Moves:
