@@ -36,12 +36,13 @@ __all__ = ["Phases"]
 class Phases(LocalWork):
     """What a rank does in each phase. `executor.loop` calls them in their order."""
 
-    __slots__ = ("_at_rest",)
+    __slots__ = ("rests_until_ns",)
 
     def __init__(self, rank: Rank, counts: Callable[[], CollectiveCounts]) -> None:
         super().__init__(rank, counts)
-        self._at_rest = False
-        """Whether it awaits a step or wait in which it has no part, and nothing is open here."""
+        self.rests_until_ns = 0
+        """In virtual time: an iteration that begins before would do nothing here, if no input has
+        come. Then this rank has no part in the step or wait that it awaits, and nothing open."""
 
     async def intake(self) -> None:
         """The leader broadcasts the coordinator's messages to its group."""
@@ -108,7 +109,7 @@ class Phases(LocalWork):
         # Not the step itself: it knows this object, and is exempt from cycle collection.
         self._costs = base, slope
         computes, quiet = batch is not NO_WORK, self.is_quiet()
-        self._at_rest = quiet and not computes and self._has_nothing_open()
+        self.rests_until_ns = self._rests_until_ns() if quiet and not computes else 0
         return Step(
             self._group,
             "step",
@@ -133,7 +134,8 @@ class Phases(LocalWork):
         """How long this rank lets its group wait now."""
         rank = self.rank
         limit_ns, quiet = self._waits()
-        self._costs, self._at_rest = None, quiet and self._has_nothing_open()
+        self._costs = None
+        self.rests_until_ns = self._rests_until_ns() if quiet else 0
         return Wait(
             self._group,
             "wait",
@@ -168,22 +170,13 @@ class Phases(LocalWork):
             for request in done:
                 self._serving.finish(request, now_ns)
 
-    def _has_nothing_open(self) -> bool:
-        """Whether there is nothing here at which it looks again in each iteration."""
-        return not (
-            self._status.work or self._pending or self._odd or self._transceiver.monitor.reasons
-        )
-
-    def rests(self, now_ns: int) -> bool:
-        """In virtual time: whether an iteration that begins now would do nothing on this rank, if
-        no input has come for it."""
-        return (
-            self._at_rest
-            and not self._moved
-            and now_ns < self._wake_ns
-            and now_ns < self._sampler.due_ns
-            and not self._signals.code
-        )
+    def _rests_until_ns(self) -> int:
+        """When something is due on this quiet rank; 0 if it has anything at which it looks again in
+        each iteration."""
+        if self._status.work or self._pending or self._odd or self._transceiver.monitor.reasons:
+            return 0
+        wake_ns, sample_ns = self._wake_ns, self._sampler.due_ns
+        return wake_ns if wake_ns < sample_ns else sample_ns
 
     def turn(self, plan: Plan) -> Step | Wait:
         """In virtual time: the group goes from steps to waits or back by this plan, which concerns

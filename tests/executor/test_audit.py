@@ -153,8 +153,8 @@ class Deaf(Phases):
         if self.rank.rank != 1 or not 100 * MS <= self.rank.ports.clock() < 1100 * MS:
             super().observe()
 
-    def rests(self, now_ns: int) -> bool:
-        return False
+    def _rests_until_ns(self) -> int:
+        return 0
 
 
 class Unpolled(Phases):

@@ -37,11 +37,12 @@ class Concern:
             return group.concerned(now_ns)
         if phases is None:
             return list(everybody)
-        found, some = [0], offers.restless | group.awake
-        for index in everybody[1:]:
-            if index in some or not phases[index].rests(now_ns):
-                found.append(index)
-        return found
+        some = offers.restless | group.awake
+        return [
+            index
+            for index, until_ns in enumerate(offers.rests_until)
+            if until_ns <= now_ns or not index or index in some
+        ]
 
     def _asks_all(self, group: VirtualGroup) -> bool:
         """Whether each member says what it knows of the input of the iteration that begins."""
@@ -60,7 +61,8 @@ class Concern:
         if plan.forward is not (type(group.offers.current[0]) is Step):
             if phases is None or queued:
                 return None
-            return {0, *whom, *[at for at, one in enumerate(phases) if not one.rests(now_ns)]}
+            rests = group.offers.rests_until
+            return {0, *whom, *[at for at, until_ns in enumerate(rests) if until_ns <= now_ns]}
         if queued and group.instance.kind in self._says_cached:
             # Each says what it knows of those that wait now.
             if phases is None:

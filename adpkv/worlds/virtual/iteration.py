@@ -102,9 +102,11 @@ class Iteration:
             group.leave()
             return None
         operations: list[Any] = []
+        rests_until = offers.rests_until
         for index in taking_part:
             one = phases[index]
             operations.append(one.next_step() if plan.forward else one.next_wait())
+            rests_until[index] = one.rests_until_ns
         if plan.forward is not last.forward and len(taking_part) < len(phases):
             taking_part = self._turn(group, taking_part, operations, plan)
         group.await_next(taking_part, operations)
@@ -126,6 +128,7 @@ class Iteration:
             one = phases[index]
             one.go_on(offers.steps(index), group.iteration + 1, group.plan)
             operations.append(one.turn(plan))
+            offers.rests_until[index] = one.rests_until_ns
         return there + others
 
     def _join(

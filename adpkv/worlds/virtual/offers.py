@@ -23,7 +23,7 @@ class Offers:
 
     __slots__ = (
         "_bases", "_ends", "_fresh", "_slopes", "_tokens", "_until", "came",
-        "current", "made", "quiet", "restless", "tokens", "until_ns",
+        "current", "made", "quiet", "restless", "rests_until", "tokens", "until_ns",
     )  # fmt: skip
 
     def __init__(self, members: int) -> None:
@@ -37,6 +37,8 @@ class Offers:
         """Each member's `quiet_status`."""
         self.restless: set[int] = set()
         """Those that have none: they take part in the next iteration."""
+        self.rests_until = [0] * members
+        """Each member's `rests_until_ns`, where its phases are known; else 0."""
         self.until_ns = NEVER
         """When something is due for one of them."""
         self.tokens = 0
@@ -99,7 +101,7 @@ class Offers:
         """A member has failed. The others come anew, all of them."""
         for column in (
             self.current, self.came, self.quiet, self._until, self._ends, self._bases,
-            self._slopes, self._tokens,
+            self._slopes, self._tokens, self.rests_until,
         ):  # fmt: skip
             del column[index]
         self.restless.clear()

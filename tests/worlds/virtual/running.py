@@ -54,8 +54,8 @@ class EagerPhases(Phases):
         self._wake_ns = 0
         super().observe()
 
-    def rests(self, now_ns: int) -> bool:
-        return False
+    def _rests_until_ns(self) -> int:
+        return 0
 
 
 EAGER = partial(build_rank, phases=EagerPhases)

@@ -6,8 +6,9 @@ import random
 from typing import Any
 
 from adpkv.core.ids import NEVER
-from adpkv.executor.collectives import Step
+from adpkv.executor.collectives import Step, Wait
 from adpkv.worlds.virtual.offers import Offers
+from adpkv.worlds.virtual.stretch import lines_of
 
 
 def step(chance: random.Random) -> Step:
@@ -34,7 +35,7 @@ def test_columns_are_what_a_walk_over_the_members_finds() -> None:
         most = min(one.most - steps for one, steps in zip(at, done, strict=True))
         assert offers.most() == most
         assert [offers.steps(index) for index in range(6)] == done
-        assert offers.lines() == [
+        assert lines_of(offers.columns()) == [
             (one.base + steps * one.slope, one.slope) for one, steps in zip(at, done, strict=True)
         ]
         assert offers.tokens == sum(one.tokens for one in at)
@@ -67,6 +68,14 @@ def test_a_member_that_failed_is_in_no_column() -> None:
     assert offers.waited() == ()
     others = [step(chance) for _ in range(2)]
     offers.renew(range(2), others)
-    assert offers.lines() == [(one.base, one.slope) for one in others]
+    assert lines_of(offers.columns()) == [(one.base, one.slope) for one in others]
     assert offers.tokens == sum(one.tokens for one in others)
     assert offers.due(0) == {i for i, one in enumerate(others) if one.quiet_status is None}
+
+
+def test_the_group_waits_for_the_smallest_limit() -> None:
+    offers = Offers(3)
+    waits = [Wait(0, "wait", "wait", 1, None, limit_ns, NEVER) for limit_ns in (9, 4, 7)]
+    offers.renew(range(3), waits)
+    assert offers.limit_ns() == 4
+    assert offers.restless == {0, 1, 2}

@@ -6,8 +6,8 @@ from collections import Counter
 from functools import partial
 
 from adpkv.bench.scale import _experiment
+from adpkv.core.ids import NEVER
 from adpkv.errors import AdpkvError
-from adpkv.executor.collectives import NO_WORK
 from adpkv.executor.phases import Phases
 from adpkv.worlds.assemble import build_rank
 from adpkv.worlds.virtual.run import Simulation
@@ -18,10 +18,10 @@ RANKS, STEPS = 16, 40
 
 
 class Drowsy(Phases):
-    """Rests until it has input, whatever is due or open, where it has nothing to compute."""
+    """Rests until it has input, whatever is due or open, where it is quiet and does not compute."""
 
-    def rests(self, now_ns: int) -> bool:
-        return self._costs is None or self._batch is NO_WORK
+    def _rests_until_ns(self) -> int:
+        return NEVER
 
 
 def test_who_computes_makes_every_iteration_and_who_does_not_makes_few() -> None:
