@@ -102,21 +102,27 @@ class Iteration:
             group.leave()
             return None
         operations: list[Any] = []
-        rests_until = offers.rests_until
+        rests: list[int] = []
         for index in taking_part:
             one = phases[index]
             operations.append(one.next_step() if plan.forward else one.next_wait())
-            rests_until[index] = one.rests_until_ns
+            rests.append(one.rests_until_ns)
         if plan.forward is not last.forward and len(taking_part) < len(phases):
-            taking_part = self._turn(group, taking_part, operations, plan)
+            taking_part = self._turn(group, taking_part, operations, rests, plan)
         group.await_next(taking_part, operations)
+        offers.rest(taking_part, rests)
         if staged and taking_part[0] != 0:
             offers.put_off(0, leader.until_ns())
         first: Operation = operations[0]
         return first
 
     def _turn(
-        self, group: VirtualGroup, there: list[int], operations: list[Any], plan: Plan
+        self,
+        group: VirtualGroup,
+        there: list[int],
+        operations: list[Any],
+        rests: list[int],
+        plan: Plan,
     ) -> list[int]:
         """The group goes from steps to waits or back: so do those that rest. Returns all members,
         in the order of what they await."""
@@ -128,7 +134,7 @@ class Iteration:
             one = phases[index]
             one.go_on(offers.steps(index), group.iteration + 1, group.plan)
             operations.append(one.turn(plan))
-            offers.rests_until[index] = one.rests_until_ns
+            rests.append(one.rests_until_ns)
         return there + others
 
     def _join(

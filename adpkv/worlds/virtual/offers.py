@@ -84,6 +84,12 @@ class Offers:
         self._fresh = operations
         self.until_ns = min(until)
 
+    def rest(self, there: Sequence[int], until: Sequence[int]) -> None:
+        """Until when each of these members rests."""
+        rests_until = self.rests_until
+        for place, index in enumerate(there):
+            rests_until[index] = until[place]
+
     def put_off(self, index: int, until_ns: int) -> None:
         """This member goes on to await what it does, and nothing is due for it until then."""
         self._until[index] = until_ns
