@@ -10,7 +10,6 @@ from typing import Any, Final
 from adpkv.config import overrides as overriding
 from adpkv.config.document import Document, Malformed, read, write
 from adpkv.config.experiment import Experiment
-from adpkv.config.kinds import other_kind
 from adpkv.config.problem import ABSENT, Problem, dotted, lookup, short
 from adpkv.config.replaced_presets import without_replaced
 from adpkv.config.shipped import near
@@ -85,7 +84,10 @@ def _checked(
         experiment, problems = _with_trace(experiment, folder)
     if experiment is not None and not lines:
         experiment, lines = _with_trace_faults(experiment)
-    lines += _problem_lines(other_kind(problems, data, changed), changed, document)
+    if problems:
+        from adpkv.config.kinds import other_kind  # most experiments have none
+
+        lines += _problem_lines(other_kind(problems, data, changed), changed, document)
     if experiment is None or lines:
         raise ConfigError(source, lines)
     return experiment

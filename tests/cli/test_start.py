@@ -28,6 +28,7 @@ NOT_OF_QUICKSTART = {
         "adpkv.traces",
         "adpkv.workload.reading",
         "adpkv.diagnosis.conclude",
+        "adpkv.config.kinds",
     ),
     *("adpkv.output.story", "adpkv.results", "adpkv.cli.run", "adpkv.cli.sweep", "adpkv.sweeps"),
 }
