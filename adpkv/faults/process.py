@@ -2,9 +2,9 @@
 
 A wrapper around the rank's program that sees each collective as it is awaited. It is installed only
 on ranks that such a fault can hit. It waits for the fault's instant, then for the next collective
-of a phase that the fault names, and calls the world's `inject` just before that collective, if the
-fault's window is not over by then. Under MPI `inject` sends this process a real signal; in virtual
-time it returns what the rank awaits first.
+of a phase that the fault names, if that comes before the fault's window is over, and calls the
+world's `inject` just before that collective. Under MPI `inject` sends this process a real signal;
+in virtual time it returns what the rank awaits first.
 """
 
 from __future__ import annotations
@@ -114,8 +114,9 @@ class FaultyProgram:
                 continue
             self._due.remove(one)
             fault = one.armed.fault
-            # A clock has stepped whether or not its rank came to look at it.
-            if fault.before_ns is not None and now_ns >= fault.before_ns and fault.kind != "skew":
+            # A phase may come long after the instant; any collective is a step or a wait away.
+            before_ns = None if fault.phase is None else fault.before_ns
+            if before_ns is not None and now_ns >= before_ns:
                 one.armed.came(Nearest.REQUEST)
                 continue
             one.armed.hit()

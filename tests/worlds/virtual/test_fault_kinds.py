@@ -137,6 +137,13 @@ def test_a_process_that_comes_to_the_phase_too_late_is_not_hit(kind: str) -> Non
     assert "window" in said
 
 
+def test_a_process_in_a_step_when_the_window_ends_is_hit_behind_it() -> None:
+    fault = {"kind": "sigstop", "ranks": [3], "after": "50ms", "before": "50001us"}
+    ran = both_ways(data(fault | {"duration": "30ms"}))
+    (at_ns,) = [event[0] for event in ran.events if event[2] == "fault"]
+    assert at_ns > 50_001_000
+
+
 def test_what_a_stopped_process_leaves_unread_is_not_its_doing() -> None:
     """Longer than the oracle of unread input is patient, and shorter than a hang."""
     stop = {"kind": "sigstop", "ranks": [2], "after": "50ms", "duration": "20s"}
