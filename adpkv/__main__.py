@@ -5,7 +5,6 @@ with the code of SIGINT and without a traceback.
 """
 
 import gc
-import os
 import sys
 
 from adpkv import huge_pages
@@ -39,9 +38,7 @@ def main() -> None:
     """Run the command line; as ever, it ends with a SystemExit."""
     prepare()
     try:
-        from adpkv.cli.plain import command_of
-
-        command = command_of(sys.argv[1:], os.environ)
+        from adpkv.cli.app import main as command
     except KeyboardInterrupt:
         sys.exit(ExitCode.SIGINT)
     command()

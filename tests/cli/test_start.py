@@ -85,12 +85,11 @@ def test_the_version_is_said_without_rich() -> None:
 
 
 def test_simulate_imports_what_its_experiment_needs(tmp_path: Path) -> None:
-    """Rich, which prints on terminals only, is not there either: what it prints here is a log. Nor
-    is Typer: such a call is read without it."""
+    """Rich, which prints on terminals only, is not there either: what it prints here is a log."""
     ((code, modules),) = _imported(("simulate", "quickstart", "--out", str(tmp_path / "run")))
     assert code == 0
     assert "adpkv.worlds.virtual.world" in modules
-    assert modules & (OTHER_WORLD | NOT_OF_QUICKSTART | {"rich", "typer", "adpkv.cli.app"}) == set()
+    assert modules & (OTHER_WORLD | NOT_OF_QUICKSTART | {"rich"}) == set()
     assert len([name for name in modules if name.startswith("adpkv.")]) < 260
 
 

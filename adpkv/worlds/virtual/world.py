@@ -45,7 +45,6 @@ from adpkv.worlds.virtual.mailbox import Latency, Post
 from adpkv.worlds.virtual.pace import Pace
 from adpkv.worlds.virtual.paused_groups import NOTICE_NS, PausedGroups
 from adpkv.worlds.virtual.places import Program, agreed
-from adpkv.worlds.virtual.snapshot import collect
 from adpkv.worlds.virtual.stretch import StepStretch
 from adpkv.worlds.virtual.stuck import deadlock, livelock
 
@@ -158,6 +157,8 @@ class VirtualWorld:
             self._begin(programs, phases)
             self._run(coordinator, watch, watch_every)
         except StuckError as error:
+            from adpkv.worlds.virtual.snapshot import collect  # most runs need none of it
+
             at_ns, waits = self.queue.now, self._host is not None and self._host.waits
             error.evidence = collect(
                 self.groups, error, at_ns, self.knowledge_of, coordinated=waits
