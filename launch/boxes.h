@@ -4,7 +4,7 @@ and objects of which it makes integers.
 mypyc has Python make them, which counts the digits of any number. One of two digits, 60 bits, is
 made and read here, in half the instructions: every time in nanoseconds is. So are those that Python
 has ready, one beside the other, from -5 to 256. Only where a number looks as it did until Python
-3.11; all others are left to mypyc.
+3.11 and two digits fit into a word (64 bits); all others are left to mypyc.
 
 What is `weak` is in the library once, whoever includes this. */
 
@@ -14,7 +14,7 @@ What is `weak` is in the library once, whoever includes this. */
 #include <stddef.h>
 
 #if defined(CPY_INT_TAG) && PY_VERSION_HEX < 0x030C0000 && PYLONG_BITS_IN_DIGIT == 30 \
-    && !defined(PYPY_VERSION)
+    && SIZEOF_VOID_P >= 8 && !defined(PYPY_VERSION)
 
 #define ADPKV_SHARED __attribute__((weak, visibility("hidden"), noinline, unused))
 #define ADPKV_LEAST (-5)

@@ -10,13 +10,12 @@
 #include <Python.h>
 #include <structmember.h>
 
+#include "event_keys.h"
 #include "json_text.h"
 
 #if defined(Py_GIL_DISABLED)
 #error "another thread could add a line meanwhile: leave this out, and event_buffer.py does it"
 #endif
-
-static PyObject *fields_name; /* "__struct_fields__" */
 
 #define RANK ",\"rank\":"
 #define KIND ",\"kind\":"
@@ -30,14 +29,6 @@ static int add_what(Text *text, PyObject *kind, PyObject *request) {
                    || add_value(text, request) < 0
                ? -1
                : 0;
-}
-
-/* 1 if a detail may have this key; 0 if it is one of the fixed ones. */
-static int is_free(PyObject *key) {
-    static const char *const fixed[] = {"at_ns", "rank", "kind", "request"};
-    for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++)
-        if (PyUnicode_CompareWithASCIIString(key, fixed[i]) == 0) return 0;
-    return 1;
 }
 
 static int refuse(PyObject *kind, PyObject *detail) {
@@ -126,8 +117,13 @@ static int is_ready(Buffer *self) {
 }
 
 static PyObject *buffer_write(Buffer *self, PyObject *const *args, Py_ssize_t count) {
-    if (count != 5 || !PyDict_Check(args[4])) {
+    if (count != 5) {
         PyErr_SetString(PyExc_TypeError, "write(at_ns, rank, kind, request_id, detail)");
+        return NULL;
+    }
+    if (!PyDict_Check(args[4])) {
+        PyErr_Format(PyExc_TypeError, "event %S: a detail is a dictionary, and not %R", args[2],
+                     args[4]);
         return NULL;
     }
     if (!is_ready(self)) return NULL;
@@ -137,9 +133,14 @@ static PyObject *buffer_write(Buffer *self, PyObject *const *args, Py_ssize_t co
                  || add_value(&text, args[1]) < 0 || ADD(&text, KIND) < 0
                  || add_what(&text, args[2], args[3]) < 0;
     PyObject *key, *value;
-    for (Py_ssize_t place = 0; !failed && PyDict_Next(args[4], &place, &key, &value);)
+    for (Py_ssize_t place = 0; !failed && PyDict_Next(args[4], &place, &key, &value);) {
+        Py_INCREF(key); /* writing one may ask Python, which may change the dictionary */
+        Py_INCREF(value);
         failed = (PyUnicode_Check(key) && !is_free(key) && refuse(args[2], args[4]) < 0)
                  || add_key(&text, key) < 0 || add_value(&text, value) < 0;
+        Py_DECREF(key);
+        Py_DECREF(value);
+    }
     failed = failed || ADD(&text, "}") < 0;
     if (buffer_take(self, &text, failed) < 0) return NULL;
     Py_RETURN_NONE;
@@ -180,8 +181,6 @@ static PyTypeObject buffer_type = {
     .tp_methods = buffer_methods,
 };
 
-#define SHAPES 4 /* of lines with one value besides: their classes, and what stands before it */
-
 typedef struct {
     PyObject_HEAD
     Buffer *buffer;         /* or NULL: then whoever keeps events is told in Python */
@@ -190,31 +189,6 @@ typedef struct {
     char who[40]; /* what each line of this rank has in its middle */
     size_t who_size;
 } Recorder;
-
-static struct {
-    PyObject *shape, *key;
-} shapes[SHAPES];
-
-/* The name of the value that such a line has besides: a borrowed reference. */
-static PyObject *key_of(PyObject *shape) {
-    for (int i = 0; i < SHAPES; i++)
-        if (shapes[i].shape == shape) return shapes[i].key;
-    PyObject *fields = PyObject_GetAttr(shape, fields_name);
-    if (fields == NULL) return NULL;
-    if (!PyTuple_Check(fields) || PyTuple_GET_SIZE(fields) != 5) {
-        PyErr_Format(PyExc_TypeError, "%R is no line with one value", shape);
-        Py_DECREF(fields);
-        return NULL;
-    }
-    static int next;
-    int place = next++ % SHAPES;
-    PyObject *key = Py_NewRef(PyTuple_GET_ITEM(fields, 4));
-    Py_INCREF(shape);
-    Py_XSETREF(shapes[place].shape, shape);
-    Py_XSETREF(shapes[place].key, key);
-    Py_DECREF(fields);
-    return key;
-}
 
 /* A subclass that writes in its own way is asked for it. */
 static int is_plain_log(PyObject *log) {
@@ -341,6 +315,7 @@ static PyObject *recorder_note(Recorder *self, PyObject *const *args, Py_ssize_t
         failed = key == NULL || add_begin(&text, self, at_ns, args + 1) < 0
                  || add_key(&text, key) < 0 || add_value(&text, args[3]) < 0
                  || ADD(&text, "}") < 0;
+        Py_XDECREF(key);
         failed = buffer_take(self->buffer, &text, failed) < 0;
     } else {
         PyObject *told[] = {at_ns, self->rank, args[1], args[2], args[3]};
@@ -361,7 +336,11 @@ static PyMethodDef recorder_methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
+/* What a subclass has of the one in Python. */
 static PyMemberDef recorder_members[] = {
+    {"_add", T_OBJECT, offsetof(Recorder, add), READONLY, NULL},
+    {"_clock", T_OBJECT, offsetof(Recorder, clock), READONLY, NULL},
+    {"_rank", T_OBJECT, offsetof(Recorder, rank), READONLY, NULL},
     {"_write", T_OBJECT, offsetof(Recorder, write), READONLY, NULL},
     {NULL, 0, 0, 0, NULL},
 };
@@ -389,8 +368,7 @@ static struct PyModuleDef module = {
 };
 
 PyMODINIT_FUNC PyInit_event_buffer(void) {
-    fields_name = PyUnicode_InternFromString("__struct_fields__");
-    if (fields_name == NULL || json_begin() < 0) return NULL;
+    if (keys_begin() < 0 || json_begin() < 0) return NULL;
     PyObject *made = PyModule_Create(&module);
     if (made == NULL || PyModule_AddType(made, &buffer_type) < 0
         || PyModule_AddType(made, &recorder_type) < 0)

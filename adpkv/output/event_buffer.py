@@ -38,7 +38,10 @@ class EventBuffer:
 
         Raises:
             ValueError: a detail is named like one of the fixed keys.
+            TypeError: the detail is no dictionary.
         """
+        if not isinstance(detail, dict):  # None and a mapping proxy would do as well here
+            raise TypeError(f"event {kind}: a detail is a dictionary, and not {detail!r}")
         if not detail:
             self.add(EventLine(at_ns, rank, kind, request_id))
             return

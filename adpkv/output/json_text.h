@@ -78,9 +78,11 @@ static int is_plain(const char *at, size_t size) {
 static int add_encoded(Text *text, PyObject *value) {
     PyObject *made = PyObject_CallOneArg(encode, value);
     if (made == NULL) return -1;
-    int failed = PyBytes_Check(made)
-                     ? text_add(text, PyBytes_AS_STRING(made), (size_t)PyBytes_GET_SIZE(made))
-                     : -1;
+    int failed = -1;
+    if (PyBytes_Check(made))
+        failed = text_add(text, PyBytes_AS_STRING(made), (size_t)PyBytes_GET_SIZE(made));
+    else
+        PyErr_Format(PyExc_TypeError, "encoded as %R, which is no text", made);
     Py_DECREF(made);
     return failed;
 }
@@ -137,11 +139,22 @@ static int add_value(Text *text, PyObject *value) {
     return add_encoded(text, value);
 }
 
+/* A key that is no plain string is what it is as the one key of an object: msgspec takes others for
+   keys than for values. */
+static int add_other_key(Text *text, PyObject *key) {
+    PyObject *object = PyDict_New();
+    if (object == NULL) return -1;
+    size_t before = text->size;
+    int failed = PyDict_SetItem(object, key, Py_None) < 0 || add_encoded(text, object) < 0;
+    Py_DECREF(object);
+    if (failed) return -1;
+    text->at[before] = ',';           /* in place of the brace */
+    text->size -= sizeof "null}" - 1; /* up to the colon */
+    return 0;
+}
+
 static int add_key(Text *text, PyObject *key) {
-    if (!PyUnicode_Check(key)) {
-        PyErr_Format(PyExc_TypeError, "a name is a string, and not %R", key);
-        return -1;
-    }
+    if (!PyUnicode_CheckExact(key)) return add_other_key(text, key);
     return ADD(text, ",") < 0 || add_value(text, key) < 0 || ADD(text, ":") < 0 ? -1 : 0;
 }
 

@@ -58,8 +58,9 @@ class Columns:
 
     def _flush(self) -> None:
         trace = self._trace
-        for name, values in zip(NAMES, zip(*self._rows, strict=True), strict=False):
-            _extend(getattr(trace, name), values)
+        if self._rows:
+            for name, values in zip(NAMES, zip(*self._rows, strict=True), strict=True):
+                _extend(getattr(trace, name), values)
         _extend(trace.ids, self._ids)
         _extend(trace.first_id, self._lasts)
         self._before += len(self._ids)

@@ -16,7 +16,7 @@ from typing import Final
 
 import pytest
 
-__all__ = ["QUICK", "ROOT", "QuickError", "extension", "loaded", "quick_in_c"]
+__all__ = ["QUICK", "ROOT", "QuickError", "event_buffer_in_c", "extension", "loaded", "quick_in_c"]
 
 QUICK: Final = "ADPKV_TEST_QUICK"
 """The variable that says where it is."""
@@ -61,6 +61,11 @@ def loaded(name: str, *headers: str) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def event_buffer_in_c() -> ModuleType:
+    """`event_buffer.c`, imported."""
+    return loaded("output/event_buffer", "output/event_keys.h", "output/json_text.h")
 
 
 def _in_c(name: str, *headers: str, defined: Sequence[str] = ()) -> Path:

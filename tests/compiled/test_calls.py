@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
+import sysconfig
 from typing import Any
 
 import pytest
@@ -165,3 +168,26 @@ def test_a_number_that_is_made_again_may_be_the_same_object(remembers: Any) -> N
         assert [remembers.box(number) for number in numbers] == numbers
     kept = [sys.getrefcount(remembers.box(number)) for number in numbers]
     assert max(kept) <= 3
+
+
+BOXES = """
+#include <Python.h>
+#undef SIZEOF_VOID_P
+#define SIZEOF_VOID_P {size}
+#define CPY_INT_TAG 1
+#include "boxes.h"
+"""
+
+
+@needs_compiler
+@pytest.mark.skipif(sys.version_info >= (3, 12), reason="numbers look otherwise")
+@pytest.mark.skipif(sys.int_info.bits_per_digit != 30, reason="digits of 15 bits")
+def test_numbers_are_left_to_mypyc_where_two_digits_do_not_fit_into_a_word() -> None:
+    compiler = (os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc").split()
+    include = [f"-I{ROOT / 'launch'}", f"-I{sysconfig.get_path('include')}"]
+    for size, ours in ((4, False), (8, True)):
+        done = subprocess.run(
+            [*compiler, *include, "-E", "-x", "c", "-"],
+            input=BOXES.format(size=size), check=True, capture_output=True, text=True, timeout=60,
+        )  # fmt: skip
+        assert ("adpkv_box" in done.stdout) == ours

@@ -2,23 +2,45 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from adpkv.core.values import Violation
-from adpkv.output import EventLog, NullEventLog, RankRecorder, RunFolder, merge_parts
+from adpkv.output import EventLog, RankRecorder, RunFolder, merge_parts
 from adpkv.output.events import BATCH_EVENTS, MOST_VIOLATIONS
 from adpkv.output.losses import Losses
+from tests.compiled.in_c import ROOT, event_buffer_in_c
+
+
+@pytest.fixture(params=["as it is", "over c"])
+def events(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """`adpkv.output.events`, and the same over `event_buffer.c`, as the compiled build has it."""
+    if request.param == "as it is":
+        return sys.modules[RankRecorder.__module__]
+    monkeypatch.setitem(sys.modules, "adpkv.output.event_buffer", event_buffer_in_c())
+    file = ROOT / "adpkv" / "output" / "events.py"
+    spec = importlib.util.spec_from_file_location("events_over_c", file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "events_over_c", module)
+    spec.loader.exec_module(module)
+    return module
 
 
 def _lines(path: Path) -> list[dict[str, object]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def test_an_event_is_one_line_with_its_detail_beside_the_fixed_keys(tmp_path: Path) -> None:
-    log = EventLog(tmp_path / "e")
+def test_an_event_is_one_line_with_its_detail_beside_the_fixed_keys(
+    tmp_path: Path, events: Any
+) -> None:
+    log = events.EventLog(tmp_path / "e")
     log.write(5, 2, "advertised", 7, {"blocks": 3, "peer": 1})
     log.close()
     log.close()
@@ -27,8 +49,8 @@ def test_an_event_is_one_line_with_its_detail_beside_the_fixed_keys(tmp_path: Pa
     )
 
 
-def test_memory_is_bounded_by_a_batch(tmp_path: Path) -> None:
-    log = EventLog(tmp_path / "e")
+def test_memory_is_bounded_by_a_batch(tmp_path: Path, events: Any) -> None:
+    log = events.EventLog(tmp_path / "e")
     for n in range(BATCH_EVENTS + 1):
         log.write(n, 0, "tick", -1, {})
     assert len(_lines(tmp_path / "e")) == BATCH_EVENTS
@@ -36,15 +58,15 @@ def test_memory_is_bounded_by_a_batch(tmp_path: Path) -> None:
     assert [line["at_ns"] for line in _lines(tmp_path / "e")] == list(range(BATCH_EVENTS + 1))
 
 
-def test_a_detail_that_hides_a_fixed_key_is_our_bug(tmp_path: Path) -> None:
-    log = EventLog(tmp_path / "e")
+def test_a_detail_that_hides_a_fixed_key_is_our_bug(tmp_path: Path, events: Any) -> None:
+    log = events.EventLog(tmp_path / "e")
     with pytest.raises(ValueError, match="event assigned: a detail hides a fixed key"):
         log.write(5, 2, "assigned", 7, {"rank": 3})
 
 
-def test_a_recorder_stamps_rank_and_clock(tmp_path: Path) -> None:
-    log = EventLog(tmp_path / "e")
-    recorder = RankRecorder(log, 4, lambda: 99)
+def test_a_recorder_stamps_rank_and_clock(tmp_path: Path, events: Any) -> None:
+    log = events.EventLog(tmp_path / "e")
+    recorder = events.RankRecorder(log, 4, lambda: 99)
     recorder.event("began", 1, bytes=10)
     recorder.violation(Violation("leak", 4, 98, "block 3", (7,)))
     log.close()
@@ -63,17 +85,17 @@ def test_a_recorder_stamps_rank_and_clock(tmp_path: Path) -> None:
     assert recorder.violations == (Violation("leak", 4, 98, "block 3", (7,)),)
 
 
-def test_the_list_of_violations_is_bounded_and_counts_the_rest() -> None:
-    recorder = RankRecorder(NullEventLog(), 4, lambda: 0)
+def test_the_list_of_violations_is_bounded_and_counts_the_rest(events: Any) -> None:
+    recorder = events.RankRecorder(events.NullEventLog(), 4, lambda: 0)
     for n in range(MOST_VIOLATIONS + 3):
         recorder.violation(Violation("leak", 4, n, ""))
     assert len(recorder.violations) == MOST_VIOLATIONS + 1
     assert recorder.violations[-1].detail == "3 more violations of this rank not listed"
 
 
-def test_unwanted_events_still_keep_violations() -> None:
-    log = NullEventLog()
-    recorder = RankRecorder(log, 0, lambda: 0)
+def test_unwanted_events_still_keep_violations(events: Any) -> None:
+    log = events.NullEventLog()
+    recorder = events.RankRecorder(log, 0, lambda: 0)
     recorder.event("tick", -1)
     recorder.violation(Violation("leak", 0, 1, ""))
     log.close()

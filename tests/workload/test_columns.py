@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from adpkv.workload.columns import MOST_ROWS, NAMES, Columns
 from adpkv.workload.traces import Trace
 
@@ -33,3 +35,16 @@ def test_ids_are_found_where_rows_wait_and_where_they_do_not() -> None:
 def test_every_column_is_filled() -> None:
     made = {*NAMES, "ids", "first_id", "hash_tokens"}
     assert made == set(Trace.__slots__)
+
+
+@pytest.mark.parametrize("values", [(), (1,), (1,) * (len(NAMES) - 1), (1,) * (len(NAMES) + 1)])
+def test_rows_with_too_many_or_too_few_values_are_refused(values: tuple[int, ...]) -> None:
+    columns = Columns(512)
+    columns.add(values, [])
+    with pytest.raises(ValueError, match=r"zip\(\) argument"):
+        columns.trace()
+    columns = Columns(512)
+    columns.add((1,) * len(NAMES), [])
+    columns.add(values, [])
+    with pytest.raises(ValueError, match=r"zip\(\) argument"):
+        columns.trace()
