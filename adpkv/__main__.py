@@ -18,13 +18,12 @@ YOUNG = 100_000
 
 def program() -> None:
     """The whole life of a process: the entry point of the console script `adpkv`."""
-    before = frozenset(sys.modules)
     try:
         main()
     except SystemExit as end:
         from adpkv.cli.leaving import leave
 
-        leave(end.code, sys._getframe(1), before)
+        leave(end.code, sys._getframe(1))
         raise
 
 

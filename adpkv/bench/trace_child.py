@@ -22,8 +22,6 @@ from adpkv.cli.simulating import SimulateCall, simulating
 
 __all__ = ["Asked", "Told", "main"]
 
-BEFORE = frozenset(sys.modules)
-
 
 class Asked(msgspec.Struct, frozen=True):
     """What to simulate, and how."""
@@ -52,7 +50,7 @@ def main(argv: list[str]) -> None:
     prepare()
     told = _told(msgspec.json.decode(argv[0], type=Asked), _pin())
     print(msgspec.json.encode(told).decode())
-    leave(0, sys._getframe(1), BEFORE)
+    leave(0, sys._getframe(1))
 
 
 def _told(asked: Asked, pinned: bool) -> Told:

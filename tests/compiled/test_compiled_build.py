@@ -334,6 +334,31 @@ def test_a_rank_without_work_says_so_of_its_step(kind: str, tmp_path: Path) -> N
 
 
 @needs_build
+def test_a_process_ends_at_once_there_too(tmp_path: Path) -> None:
+    """What mypyc made is no stranger; an object whose end would be told is not taken apart."""
+    script = tmp_path / "adpkv"
+    script.write_text(
+        "import os, sys\n"
+        "from adpkv.build import build\n"
+        "from adpkv.__main__ import program\n"
+        "class Noted:\n"
+        "    def __del__(self, write=os.write): write(1, b'taken apart')\n"
+        "kept = Noted()\n"
+        "assert build() == 'compiled'\n"
+        "sys.argv[1:] = ['simulate', 'quickstart', '--quiet', '--out', 'run']\n"
+        "program()"
+    )
+    python = BUILDS["compiled"] / "bin" / "python"
+    done = subprocess.run(
+        [python, "-P", script],
+        cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "taken apart" not in done.stdout
+    assert (tmp_path / "run" / "summary.json").is_file()
+
+
+@needs_build
 def test_a_few_runs_are_the_same(tmp_path: Path) -> None:
     write_experiments(tmp_path / "experiments", 6)
     tops = [tmp_path / name / "random" for name in BUILDS]
