@@ -11,8 +11,11 @@ import os
 import resource
 import sys
 from collections import Counter
+from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from time import perf_counter, process_time
+from typing import Any
 
 import msgspec
 
@@ -20,7 +23,19 @@ from adpkv.__main__ import prepare
 from adpkv.cli.leaving import leave
 from adpkv.cli.simulating import SimulateCall, simulating
 
-__all__ = ["Asked", "Told", "main"]
+__all__ = ["LATER", "Asked", "Told", "main"]
+
+LATER = (
+    *("adpkv.config", "adpkv.field_policies", "adpkv.output.screen", "adpkv.worlds.virtual.run"),
+    *("adpkv.workload.reading", "adpkv.workload.shapes", "adpkv.workload.stops"),
+    *(
+        "adpkv.workload.arrivals",
+        "adpkv.workload.deadlines",
+        "adpkv.traces.mooncake",
+        "adpkv.traces.faults",
+    ),
+)
+"""What the simulation of a trace imports; a test compares."""
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -54,31 +69,52 @@ def main(argv: list[str]) -> None:
 
 
 def _told(asked: Asked, pinned: bool) -> Told:
+    """What the simulation takes, from reading the experiment to the last file. What it imports was
+    imported before: that is a part of the whole process alone, which the parent measures."""
     call = SimulateCall(
         Path(asked.experiment), asked.overrides, Path(asked.out), jump=asked.jump, quiet=True
     )
+    for name in LATER:
+        import_module(name)
+    work = _work(call, shares=asked.shares, blind=asked.blind)
     began_s, began_cpu_s = perf_counter(), process_time()
-    shares: dict[str, int] = {}
-    if asked.blind:
-        from adpkv.bench.blind import BlindSimulation
-
-        simulating(call, kind=BlindSimulation)
-    elif asked.shares:
-        from adpkv.bench.shares import sampled
-
-        with sampled() as samples:
-            simulating(call)
-        shares = _by_part(samples)
-    else:
-        simulating(call)
+    shares = work()
     took_s, took_cpu_s = perf_counter() - began_s, process_time() - began_cpu_s
     return Told(
         simulate_s=took_s,
         cpu_s=took_cpu_s,
         peak_bytes=_peak_bytes(),
         pinned=pinned,
-        shares=shares,
+        shares=_by_part(shares) if asked.shares else {},
     )
+
+
+def _work(call: SimulateCall, *, shares: bool, blind: bool) -> Callable[[], Counter[str]]:
+    """What is measured; it gives the samples that were taken, of the run alone."""
+    if shares:
+        from adpkv.bench.shares import sampled
+        from adpkv.config import load
+        from adpkv.field_policies import assembly
+        from adpkv.worlds.virtual.run import simulate
+
+        def work() -> Counter[str]:
+            experiment = load(call.file, call.overrides)
+            with sampled() as samples:
+                simulate(experiment, out=call.out, jump=call.jump, assemble=assembly(experiment))
+            return samples
+
+        return work
+    more: dict[str, Any] = {}
+    if blind:
+        from adpkv.bench.blind import BlindSimulation
+
+        more["kind"] = BlindSimulation
+
+    def alone() -> Counter[str]:
+        simulating(call, **more)
+        return Counter()
+
+    return alone
 
 
 def _by_part(samples: Counter[str]) -> dict[str, int]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -62,6 +65,34 @@ def test_compiled_modules_have_no_shares(monkeypatch: pytest.MonkeyPatch) -> Non
 )
 def test_every_module_has_its_part(module: str, part: str) -> None:
     assert part_of(module) == part
+
+
+SCRIPT = """
+import os, sys
+import adpkv.bench.trace_child as child
+seen = []
+def clock():
+    seen.append(set(sys.modules))
+    return 0.0
+child.process_time = clock
+child.main(sys.argv[1:])
+ours = {name for name in seen[1] - seen[0] if name.startswith("adpkv.")}
+print(sorted(ours))
+"""
+
+
+@pytest.mark.parametrize("how", [{}, {"blind": True}, {"shares": True}])
+def test_nothing_is_imported_within_what_is_measured(tmp_path: Path, how: dict[str, bool]) -> None:
+    overrides = ["workload.path=sample", "workload.limit=5"]
+    asked = {"experiment": str(CONVERSATION), "overrides": overrides, "out": str(tmp_path / "run")}
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, json.dumps({**asked, **how})],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert done.stdout.splitlines()[-1] == "[]"
 
 
 def test_a_child_that_fails_says_why() -> None:
