@@ -42,7 +42,8 @@ class Phases(LocalWork):
         super().__init__(rank, counts)
         self.rests_until_ns = 0
         """In virtual time: an iteration that begins before would do nothing here, if no input has
-        come. Then this rank has no part in the step or wait that it awaits, and nothing open."""
+        come. Then this rank has no part in the step or wait that it awaits. What it has open it
+        need not look at only where the world wakes it for that (`has_open`)."""
 
     async def intake(self) -> None:
         """The leader broadcasts the coordinator's messages to its group."""
@@ -177,6 +178,11 @@ class Phases(LocalWork):
             return 0
         wake_ns, sample_ns = self._wake_ns, self._sampler.due_ns
         return wake_ns if wake_ns < sample_ns else sample_ns
+
+    def has_open(self) -> bool:
+        """Whether a transfer of this rank is in flight, or it has a request: then its input is not
+        all that it looks at, and `rests_until_ns` takes it for granted that the input comes."""
+        return bool(self._transceiver.book.in_flight or self._serving.requests)
 
     def turn(self, plan: Plan) -> Step | Wait:
         """In virtual time: the group goes from steps to waits or back by this plan, which concerns

@@ -52,10 +52,16 @@ def known_phases(program: Any) -> Phases | None:
 
 
 class Iteration:
-    """Makes iterations of groups whose phases are known. `whom` decides who else takes part."""
+    """Makes iterations of groups whose phases are known. `whom` decides who else takes part.
 
-    def __init__(self, whom: Whom) -> None:
+    Where nothing is jumped over, a rank rests only without anything open: it looks at that in each
+    iteration, so such a run does not rely on what wakes a rank, and tells whether one that jumps
+    may.
+    """
+
+    def __init__(self, whom: Whom, *, jump: bool) -> None:
         self._whom = whom
+        self._jump = jump
 
     def make(self, group: VirtualGroup, taking_part: list[int], now_ns: int) -> Operation | None:
         """Take these members from the end of a stretch to the next step or wait, which their group
@@ -107,6 +113,10 @@ class Iteration:
             one = phases[index]
             operations.append(one.next_step() if plan.forward else one.next_wait())
             rests.append(one.rests_until_ns)
+        if not self._jump:
+            for place, index in enumerate(taking_part):
+                if phases[index].has_open():
+                    rests[place] = 0
         if plan.forward is not last.forward and len(taking_part) < len(phases):
             taking_part = self._turn(group, taking_part, operations, rests, plan)
         group.await_next(taking_part, operations)

@@ -38,7 +38,7 @@ class Offers:
         self.restless: set[int] = set()
         """Those that have none: they take part in the next iteration."""
         self.rests_until = [0] * members
-        """Each member's `rests_until_ns`, where its phases are known; else 0."""
+        """Each member's `rests_until_ns`, where its phases are known and it may rest; else 0."""
         self.until_ns = NEVER
         """When something is due for one of them."""
         self.tokens = 0

@@ -85,7 +85,7 @@ class VirtualWorld:
         self._pace = pace
         self.groups: list[VirtualGroup] = []
         self._concern = Concern(says_cached or {})
-        self._iteration = Iteration(self._concern.whom)
+        self._iteration = Iteration(self._concern.whom, jump=pace.jump)
         self._group_of = [one.index for one in topology.instances for _ in one.members]
         self._joined: set[int] = set()
         """The groups whose members all are in the collective of the whole job."""
