@@ -536,6 +536,14 @@ IN_THE_ROOT = {".gitignore", "CHANGELOG.md", "LICENSE", "Makefile", "README.md",
 
 
 @pytest.mark.skipif(not (ROOT / ".git").exists(), reason="needs the repository")
+def test_no_two_test_modules_have_one_name() -> None:
+    """pytest takes them for one module, but only where it collects both."""
+    folders: dict[str, Path] = {}
+    for path in sorted((ROOT / "tests").rglob("test_*.py")):
+        if not (path.parent / "__init__.py").exists():
+            assert folders.setdefault(path.name, path) == path
+
+
 def test_no_file_was_left_behind() -> None:
     """What a tool writes where it was called, and `git add` takes."""
     assert {path.name for path in tracked() if path.parent == ROOT} == IN_THE_ROOT
