@@ -1,9 +1,13 @@
 """What a rank of a large group costs, beside one of a small group: it must not cost more.
 
-Two figures for each size. One is of a rank and iteration of a steady load, nothing jumped over: one
-request per eight generation ranks, all of which decode all the time. It is measured from when the
-last of them decodes, so requests and the start are not in it. The other is of a request as
-`simulate` makes it, jumping, with as many requests to each rank, once as many end as begin.
+Two figures for each size. One is of an iteration and a rank that takes part in it, of a steady
+load, nothing jumped over: one request per eight generation ranks, which decodes all the time, while
+the other seven rest. What an iteration costs as a whole falls to one rank in a group of 8, and is
+shared by 512 in one of 4,096. It is measured from when the last of them decodes, so requests and
+the start are not in it. The other is of a request as `simulate` makes it, jumping, with as many a
+second to each rank, once as many end as begin. A small group serves more to each rank, or there
+would be few to measure; blocks are so many that none is taken from the cache, so that a request
+has the same to do in each.
 """
 
 from __future__ import annotations
@@ -18,7 +22,7 @@ from adpkv.bench.measuring import without_collector
 from adpkv.config import Experiment, parse
 from adpkv.worlds.virtual.run import Simulation
 
-__all__ = ["scale"]
+__all__ = ["loaded", "scale"]
 
 MOST_GROWTH = 1.0
 """No dearer."""
@@ -37,7 +41,13 @@ PER_SECOND = 10
 """How many requests a second come to each rank."""
 
 PER_RANK = 6
-"""How many come in all; the second half is measured."""
+"""How many come in all, at least; the second half is measured."""
+
+PROMPT_TOKENS = {"min": 256, "max": 1024}
+OUTPUT_TOKENS = {"min": 8, "max": 24}
+
+BLOCKS_PER_REQUEST = 2 * -(-(PROMPT_TOKENS["max"] + OUTPUT_TOKENS["max"]) // BLOCK_TOKENS)
+"""Twice what the longest takes, as some ranks get more than others."""
 
 
 class _MeasuredEnough(Exception):  # noqa: N818  # no error: the rest of the run is of no interest
@@ -65,20 +75,21 @@ def _experiment(ranks: int, steps: int) -> Experiment:
     )
 
 
-def _loaded(ranks: int, requests: int) -> Experiment:
-    """Requests that come and go, on as many context as generation ranks."""
+def loaded(ranks: int, requests: int) -> Experiment:
+    """Requests that come and go, on as many context as generation ranks; all stay cached."""
+    blocks = BLOCKS_PER_REQUEST * max(2 * PER_RANK, -(-requests // ranks))
     return _parsed(
         {
             "topology": {"context": {"ranks": ranks}, "generation": {"ranks": ranks}},
             "executor": {"token_budget": 2048, "max_batch_size": 64},
-            "kv_cache": {"block_tokens": BLOCK_TOKENS, "blocks": 256},
+            "kv_cache": {"block_tokens": BLOCK_TOKENS, "blocks": blocks},
             "model": {"step_base": "10ms", "per_prefill_token": "10us"},
             "workload": {
                 "kind": "poisson",
                 "rate": PER_SECOND * ranks,
                 "requests": requests,
-                "prompt_tokens": {"min": 256, "max": 1024},
-                "output_tokens": {"min": 8, "max": 24},
+                "prompt_tokens": PROMPT_TOKENS,
+                "output_tokens": OUTPUT_TOKENS,
             },
         }
     )
@@ -100,11 +111,11 @@ def _us_per_rank_iteration(ranks: int, steps: int) -> float:
             began = group.iteration
         return group.iteration - began if began >= 0 else -1
 
-    return _us_each(job, iterations, 0, steps) / ranks
+    return _us_each(job, iterations, 0, steps) / requests
 
 
 def _us_per_request(ranks: int, requests: int) -> float:
-    job = Simulation(_loaded(ranks, requests))
+    job = Simulation(loaded(ranks, requests))
     return _us_each(job, lambda: job.coordinator.submitted, requests // 2, requests)
 
 
@@ -134,7 +145,7 @@ def _us_each(job: Simulation, count: Callable[[], int], first: int, last: int) -
 
 def scale(
     *,
-    sizes: Sequence[int] = (8, 64, 1024, 4096),
+    sizes: Sequence[int] = (8, 64, 512, 1024, 4096),
     rank_iterations: int = 400_000,
     least_requests: int = 2_000,
     repetitions: int = 3,
@@ -149,23 +160,35 @@ def scale(
             requests = max(least_requests, PER_RANK * ranks)
             request[ranks].append(_us_per_request(ranks, requests))
     return [
-        *_figures("scale", iteration, "µs/rank/iter", "one group of {:,}, nothing jumped over"),
-        *_figures("load", request, "µs/request", "two groups of {:,}, as many requests to each"),
+        *_figures(
+            "scale",
+            iteration,
+            "µs/rank/iter",
+            f"one group of {{:,}}, nothing jumped over; of a rank that takes part, "
+            f"one in {RANKS_PER_REQUEST}",
+        ),
+        *_figures("load", request, "µs/request", "two groups of {:,}, none taken from the cache"),
     ]
 
 
 def _figures(name: str, took: dict[int, list[float]], unit: str, note: str) -> list[Figure]:
     smallest = next(iter(took))
     reference = median(took[smallest])
-    return [
-        figure(
-            f"{name}, {ranks:,} ranks",
-            median(took_us),
-            unit,
-            reference=reference if ranks != smallest else None,
-            against=f"{smallest} ranks" if ranks != smallest else "",
-            target=Target("ratio", "<=", MOST_GROWTH) if ranks != smallest else None,
-            note=note.format(ranks),
+    found = []
+    before, before_us = smallest, reference
+    for ranks, all_us in took.items():
+        us = median(all_us)
+        more = "" if ranks == smallest else f"; {us / before_us:.2f} of {before:,} ranks"
+        found.append(
+            figure(
+                f"{name}, {ranks:,} ranks",
+                us,
+                unit,
+                reference=reference if ranks != smallest else None,
+                against=f"{smallest} ranks" if ranks != smallest else "",
+                target=Target("ratio", "<=", MOST_GROWTH) if ranks != smallest else None,
+                note=note.format(ranks) + more,
+            )
         )
-        for ranks, took_us in took.items()
-    ]
+        before, before_us = ranks, us
+    return found

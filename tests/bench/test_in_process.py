@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 
 import pytest
@@ -14,7 +14,9 @@ from adpkv.bench.fault_seam import fault_seam
 from adpkv.bench.figure import Figure
 from adpkv.bench.polling import InFlight, polling
 from adpkv.bench.recording import recording
-from adpkv.bench.scale import scale
+from adpkv.bench.scale import loaded, scale
+from adpkv.memory.virtual import LedgerMemory
+from adpkv.worlds.virtual.run import Simulation
 
 
 def _sound(figures: list[Figure]) -> None:
@@ -83,6 +85,30 @@ def test_scale_has_two_figures_per_size_and_the_smallest_is_the_reference() -> N
     assert [one.name.split(",")[0] for one in found] == ["scale", "scale", "load", "load"]
     assert [one.reference is None for one in found] == [True, False, True, False]
     assert (found[1].reference, found[3].reference) == (found[0].value, found[2].value)
+
+
+@pytest.mark.parametrize(("ranks", "requests"), [(8, 400), (64, 384)])
+def test_no_request_of_the_load_takes_a_block_from_the_cache(
+    ranks: int, requests: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a small group, whose ranks serve more, would have more to do for each request. With
+    fewer blocks some do."""
+    taken: list[int] = []
+
+    class Counting(LedgerMemory):
+        def hand_out(self, owner: int, fresh: Sequence[int], evicted: Sequence[int]) -> None:
+            taken.append(len(evicted))
+            super().hand_out(owner, fresh, evicted)
+
+    class Counted(Simulation):
+        ledger = Counting
+
+    Counted(loaded(ranks, requests)).run()
+    assert len(taken) >= requests
+    assert sum(taken) == 0
+    monkeypatch.setattr("adpkv.bench.scale.BLOCKS_PER_REQUEST", 2)
+    Counted(loaded(ranks, requests)).run()
+    assert sum(taken) > 0
 
 
 def test_the_bare_world_is_shown_beside_plain_events() -> None:
