@@ -70,10 +70,15 @@ class Draws:
     """Draws whose keys differ in their last part, a number: `Draws(seed, "gap").exponential(7)` is
     `exponential(seed, "gap", 7)`, in half the time."""
 
-    __slots__ = ("_begun",)
+    __slots__ = ("_begun", "_seed", "_what")
 
     def __init__(self, seed: int, what: str) -> None:
+        self._seed, self._what = seed, what
         self._begun = blake2b(f"({seed!r}, ({what!r}, ".encode(), digest_size=DIGEST_BYTES)
+
+    def __reduce__(self) -> tuple[type[Draws], tuple[int, str]]:
+        """Copied and pickled as what it is made of: a hash that has begun can be neither."""
+        return Draws, (self._seed, self._what)
 
     def integer(self, low: int, high: int, number: int) -> int:
         """As the function `integer`."""

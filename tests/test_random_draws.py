@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+
 import pytest
 
 from adpkv import random_draws
@@ -14,6 +17,8 @@ from adpkv.random_draws import (
     integer,
     uniform,
 )
+from adpkv.workload.cancels import Clients
+from adpkv.workload.shapes import Shapes
 
 
 def test_a_draw_is_the_same_on_every_platform() -> None:
@@ -41,6 +46,16 @@ def test_draws_of_one_kind_are_those_of_its_keys() -> None:
         for number in (0, 7, -1, 1 << 64):
             assert draws.integer(-5, 1 << 62, number) == integer(-5, 1 << 62, seed, what, number)
             assert draws.exponential(number) == exponential(seed, what, number)
+
+
+def test_draws_can_be_copied_and_pickled() -> None:
+    draws = Draws(1 << 70, "it's")
+    for other in (copy.copy(draws), copy.deepcopy(draws), pickle.loads(pickle.dumps(draws))):
+        assert other.exponential(7) == draws.exponential(7)
+    shapes = Shapes(3, 16, 1, 900, 1, 90, groups=4, shared_tokens=64)
+    for same in (copy.deepcopy(shapes), pickle.loads(pickle.dumps(shapes))):
+        assert same == shapes
+        assert same.arrival(5, 0, Clients(3)) == shapes.arrival(5, 0, Clients(3))
 
 
 def test_uniform_numbers_fill_the_unit_interval() -> None:

@@ -141,6 +141,7 @@ class GroupLimits:
 
     def _by_index(self, living: Sequence[RankStatus]) -> list[RankStatus]:
         """The statuses by rank index, with nothing but room for nothing where a rank has failed."""
+        assert len(living) == self.ranks - len(self.gone), "a status of each living rank"
         told = iter(living)
         return [_GONE if rank in self.gone else next(told) for rank in range(self.ranks)]
 

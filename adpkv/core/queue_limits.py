@@ -20,7 +20,8 @@ class QueueLimits:
     """The limits of the requests that have no answer yet, in nanoseconds.
 
     Requests come nearly in the order of their limits, as all have the same: so these are kept in a
-    queue, at whose end a new one has its place. O(1) each, O(log requests) out of order.
+    queue, at whose end a new one has its place. O(1) each, but O(requests) out of order: then the
+    queue is walked to the place, as any place in its middle.
     """
 
     __slots__ = ("_due", "_last_ns", "_late", "_limit_ns", "_next_ns", "_order")

@@ -46,7 +46,7 @@ class Instance:
 
 @dataclass(frozen=True, slots=True)
 class Topology:
-    """All instances of a job, in the order of their world ranks."""
+    """All instances of a job, in the order of their world ranks: side by side, the first from 0."""
 
     instances: tuple[Instance, ...]
 
@@ -78,6 +78,8 @@ class Topology:
     @property
     def ranks(self) -> int:
         """How many ranks the job has."""
+        if not self.instances:
+            return 0
         last = self.instances[-1]
         return last.first + last.ranks
 

@@ -84,7 +84,7 @@ class LedgerMemory:
             self._given.clear()
         if evicted:
             right = self._evict(lease, evicted) and right
-        if right:
+        if right and (fresh or evicted):
             self._given[owner] = [*fresh, *evicted]
 
     def _evict(self, lease: Any, blocks: Sequence[int]) -> bool:
@@ -133,6 +133,8 @@ class LedgerMemory:
         """One peer may write into the blocks from now on; of a block that is advertised for the
         second time, the last one."""
         self._kept.exposed(owner, blocks)
+        if not blocks:
+            return
         given = self._given.get(owner)
         if given is not None and owner not in self._awaited and not self._writer:
             its = tuple(blocks)

@@ -93,6 +93,15 @@ def check_asking_changes_nothing(rig: Rig) -> None:
     assert asked == list(_taken(other))
 
 
+def check_only_take_and_ended_change_what_is_due(rig: Rig) -> None:
+    """Neither asking nor what happens to another workload of the kind: `due_ns` is remembered."""
+    workload, others = rig.made(), _taken(rig.made())
+    for _ in _taken(workload):
+        due_ns = workload.due_ns()
+        next(others, None)
+        assert workload.due_ns() == due_ns
+
+
 BODIES: dict[str, Callable[[Rig], None]] = {
     name.removeprefix("check_"): body
     for name, body in sorted(globals().items())

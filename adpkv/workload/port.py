@@ -42,7 +42,8 @@ class Workload(Protocol):
 
     def due_ns(self) -> int:
         """When the next request arrives, in nanoseconds from the start of the run; `NEVER` if there
-        is none, or none before another answer (closed loop)."""
+        is none, or none before another answer (closed loop). Only `take` and `ended` may change it:
+        it is remembered between them."""
         ...
 
     def take(self) -> Arrival:

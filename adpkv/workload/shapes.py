@@ -67,6 +67,19 @@ class Shapes:
         for what in ("prompt", "output", "group"):
             object.__setattr__(self, f"_{what}", Draws(self.seed, what))  # as it is frozen
 
+    def __reduce__(self) -> tuple[type[Shapes], tuple[int, ...]]:
+        """Copied and pickled as what it is made of: compiled, a frozen one takes no state."""
+        return Shapes, (
+            self.seed,
+            self.block_tokens,
+            self.prompt_min_tokens,
+            self.prompt_max_tokens,
+            self.output_min_tokens,
+            self.output_max_tokens,
+            self.groups,
+            self.shared_tokens,
+        )
+
     def arrival(self, number: int, at_ns: int, clients: Clients) -> Arrival:
         """Request `number`, arriving at `at_ns`."""
         prompt = self._prompt.integer(self.prompt_min_tokens, self.prompt_max_tokens, number)

@@ -131,6 +131,18 @@ class Counting(Three):
         return super().due_ns() + (self.asked if self._taken == 1 else 0)
 
 
+class Hasty(Three):
+    takes = 0
+
+    def due_ns(self) -> int:
+        due_ns = super().due_ns()
+        return due_ns if due_ns == NEVER else due_ns + Hasty.takes
+
+    def take(self) -> Arrival:
+        Hasty.takes += 1
+        return super().take()
+
+
 def rig(made: Callable[[], Workload]) -> Any:
     return type("Made", (), {"block_tokens": 16, "made": staticmethod(made)})
 
@@ -146,6 +158,7 @@ def rig(made: Callable[[], Workload]) -> Any:
         (Hashes, "requests_can_be_served"),
         (Forgetful, "the_same"),
         (Counting, "asking_changes_nothing"),
+        (Hasty, "only_take_and_ended"),
     ],
 )
 def test_a_broken_one_is_named(broken: type[Three], body: str) -> None:

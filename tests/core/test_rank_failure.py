@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import msgspec
+import pytest
 from core_parts import receiver, sender, spec
 from hypothesis import given
 from hypothesis import strategies as st
@@ -27,6 +28,13 @@ def step(
     *statuses: RankStatus, previous: Plan = FIRST_PLAN, group_input: GroupInput | None = None
 ) -> Plan:
     return agree(LIMITS, previous, group_input, statuses or (IDLE,) * 3)
+
+
+@pytest.mark.parametrize("count", [2, 4])
+def test_each_living_rank_has_a_status(count: int) -> None:
+    assert LIMITS.ranks_of((IDLE,) * 3)
+    with pytest.raises(AssertionError, match="each living rank"):
+        LIMITS.ranks_of((IDLE,) * count)
 
 
 @given(ATTEMPTS, st.lists(ATTEMPTS), ATTEMPTS)

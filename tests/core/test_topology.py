@@ -21,6 +21,12 @@ def test_instances_lie_side_by_side(topology: Topology) -> None:
     assert topology.ranks == 10
 
 
+def test_without_instances_there_are_no_ranks() -> None:
+    assert Topology(()).ranks == 0
+    with pytest.raises(IndexError, match="rank 0 of 0"):
+        Topology(()).instance_of(0)
+
+
 def test_a_rank_finds_its_instance_and_leader(topology: Topology) -> None:
     for rank in range(topology.ranks):
         instance = topology.instance_of(rank)

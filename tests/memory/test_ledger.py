@@ -51,6 +51,19 @@ def test_a_block_that_is_named_twice_ends_no_other(rig: Rig) -> None:
     assert rig.told == [("freed_in_doubt", "block 1 was freed while lease 1 awaits a write")]
 
 
+def test_a_lease_without_new_blocks_leaves_nothing(rig: Rig) -> None:
+    rig.memory.hand_out(1, [0, 1], [])
+    rig.memory.hand_out(2, [], [])
+    rig.memory.expect_write(2, [])
+    rig.memory.end_write(2, [])
+    assert rig.memory._given == {1: [0, 1]}
+    assert not rig.memory._awaited
+    assert not rig.memory._writer
+    rig.memory.release([0, 1])
+    assert rig.memory._given == {}
+    assert rig.told == []
+
+
 def test_two_owners(rig: Rig) -> None:
     rig.memory.hand_out(1, [0, 1], [])
     rig.memory.hand_out(2, [1, 2], [])
