@@ -94,13 +94,12 @@ def _work(call: SimulateCall, *, shares: bool, blind: bool) -> Callable[[], Coun
     if shares:
         from adpkv.bench.shares import sampled
         from adpkv.config import load
-        from adpkv.field_policies import assembly
         from adpkv.worlds.virtual.run import simulate
 
         def work() -> Counter[str]:
             experiment = load(call.file, call.overrides)
             with sampled() as samples:
-                simulate(experiment, out=call.out, jump=call.jump, assemble=assembly(experiment))
+                simulate(experiment, out=call.out, jump=call.jump)
             return samples
 
         return work
