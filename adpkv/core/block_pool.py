@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from adpkv.core.block_numbers import block_numbers
 from adpkv.core.prefix_runs import Part, PrefixRuns, Use
 from adpkv.core.report import BlockCounts
 from adpkv.errors import AdpkvError
@@ -35,7 +36,7 @@ class Lease:
     __slots__ = ("blocks", "evicted", "number", "open", "parts", "reused", "tracked", "use")
 
     def __init__(
-        self, number: int, blocks: list[int], parts: list[Part], reused: int, evicted: int
+        self, number: int, blocks: list[int], parts: Sequence[Part], reused: int, evicted: int
     ) -> None:
         self.number = number
         self.blocks = blocks
@@ -60,10 +61,10 @@ class BlockPool:
         self.reuses = reuse
         """Whether it keeps and finds the blocks of known prefixes."""
         # A stack: the block freed last is given out first, as its bytes may still be in the CPU's
-        # cache. Blocks that were never given out come after it, lowest first. They are a range, not
-        # a list: otherwise the pools of thousands of simulated ranks would take much memory.
+        # cache. Blocks that were never given out come after it, lowest first.
         self._free: list[int] = []
-        self._unused = range(total)
+        self._used = 0
+        """How many blocks were ever given out: the lowest ones."""
         self._runs = PrefixRuns()
         self._private = [0, 0, 0]
         """Leased private blocks, by their use."""
@@ -92,7 +93,7 @@ class BlockPool:
             return None
         self.available -= need + idle
         blocks: list[int] = []
-        parts = runs.hold(found, blocks) if found else []
+        parts: Sequence[Part] = runs.hold(found, blocks) if found else ()
         evicted = self._take(need, blocks)
         self._private[_ACTIVE] += need
         self._numbers += 1
@@ -116,8 +117,6 @@ class BlockPool:
         """Move `need` blocks to `into`, from the free list first, then from the cache. Returns how
         many were evicted from the cache."""
         free = self._free
-        if need == 0:
-            return 0
         fresh = len(free)
         if fresh > need:
             fresh = need
@@ -125,11 +124,11 @@ class BlockPool:
             into += free[: -fresh - 1 : -1]
             del free[-fresh:]
             need -= fresh
-        if need and self._unused:
-            into += self._unused[:need]
-            fresh = min(need, len(self._unused))
-            self._unused = self._unused[fresh:]
-            need -= fresh
+        if need and self._used < self.total:
+            first = self._used
+            self._used = min(first + need, self.total)
+            into += block_numbers(first, self._used)
+            need -= self._used - first
         if need:
             self._runs.evict(need, into)
         return need
@@ -152,10 +151,10 @@ class BlockPool:
         """
         if not self.reuses:
             return
-        first, end = lease.tracked, len(lease.blocks)
-        part = self._runs.add(hashes[first:end], lease.blocks[first:], lease.use)
+        first, blocks = lease.tracked, lease.blocks
+        part = self._runs.add(hashes[first : len(blocks)], blocks[first : len(hashes)], lease.use)
         if part is not None:
-            lease.parts.append(part)
+            lease.parts = (*lease.parts, part)
             lease.tracked += part[1]
             self._private[lease.use] -= part[1]
 
@@ -195,7 +194,7 @@ class BlockPool:
         freed = lease.blocks[lease.tracked :]
         self.available += len(freed)
         self._private[lease.use] -= len(freed)
-        self._free += reversed(freed)
+        self._free += freed[::-1]
         return freed
 
     def counts(self) -> BlockCounts:
@@ -203,7 +202,7 @@ class BlockPool:
         runs, own = self._runs, self._private
         return BlockCounts(
             self.total,
-            len(self._free) + len(self._unused),
+            len(self._free) + self.total - self._used,
             runs.cached,
             own[0] + runs.used[0],
             own[1] + runs.used[1],
@@ -218,11 +217,12 @@ class BlockPool:
         """Raise AssertionError unless the equation holds and all indexes agree. For tests."""
         runs = self._runs
         runs.check_integrity()
-        there = [*self._free, *self._unused, *runs.in_order(), *runs.leased()]
+        unused = range(self._used, self.total)
+        there = [*self._free, *unused, *runs.in_order(), *runs.leased()]
         assert len(there) == len(set(there)), "a block is in two places"
         assert len(there) + sum(self._private) == self.total, "the block equation"
         assert min(self._private) >= 0, "uses"
-        free = len(self._free) + len(self._unused)
+        free = len(self._free) + len(unused)
         assert self.available == free + runs.cached, "what is available"
 
 

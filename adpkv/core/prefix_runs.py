@@ -16,7 +16,6 @@ prompt finds it, its leases keep it, and it is evicted in its turn.
 
 from __future__ import annotations
 
-from array import array
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from enum import IntEnum
@@ -54,7 +53,7 @@ class Run:
 
     __slots__ = ("blocks", "hashes", "holders", "rest")
 
-    def __init__(self, hashes: tuple[int, ...], blocks: array[int], holders: int) -> None:
+    def __init__(self, hashes: tuple[int, ...], blocks: list[int], holders: int) -> None:
         self.hashes = hashes
         self.blocks = blocks
         self.holders = holders
@@ -145,7 +144,7 @@ class PrefixRuns:
         self._first.setdefault(second.hashes[0], second)  # or it is hidden
         return first
 
-    def add(self, hashes: Sequence[int], blocks: Sequence[int], use: int) -> Part | None:
+    def add(self, hashes: Sequence[int], blocks: list[int], use: int) -> Part | None:
         """These blocks, which one lease has, hold the KV of these hashes. They become a run, but
         for those from the first hash on that is in another one; None if there are no others."""
         known = self._first
@@ -154,7 +153,7 @@ class PrefixRuns:
             new = tuple(takewhile(lambda one: one not in known, new))
         if not new:
             return None
-        run = Run(new, array("i", blocks[: len(new)]), _UNIT[use])
+        run = Run(new, blocks[: len(new)], _UNIT[use])
         known[new[0]] = run
         self.used[use] += len(new)
         return run, len(new)
@@ -191,8 +190,10 @@ class PrefixRuns:
         while need:
             run = next(iter(self._idle))
             blocks = run.blocks
-            left = max(0, len(blocks) - need)
-            into += reversed(blocks[left:])
+            left = len(blocks) - need
+            if left < 0:
+                left = 0
+            into += blocks[left:][::-1]
             need -= len(blocks) - left
             if left:
                 del blocks[left:]

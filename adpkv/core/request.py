@@ -135,15 +135,19 @@ class ServedRequest:
         "keys",
         "lease",
         "pins",
+        "prompt_blocks",
         "reserved_ns",
         "session",
         "spec",
         "state",
+        "tokens",
     )
 
     def __init__(self, spec: RequestSpec, now_ns: int) -> None:
         self.spec = spec
         self.state = _WAITING
+        self.tokens = self.prompt_blocks = 0
+        """What it costs its rank (`GroupLimits.tokens_of`), and how many blocks its prompt has."""
         self.lease: Lease | None = None
         self.pins: Lease | None = None
         """Generation: the blocks of its prompt that were cached here, which no peer writes into.
@@ -162,7 +166,7 @@ class ServedRequest:
         self.finish_step = 0
         """Generation: the number of the rank's decode step that makes its last token."""
         self.keys: tuple[int, ...] = ()
-        """The content key of each prompt block (`core.content`)."""
+        """The content key of each prompt block (`core.content`), for a memory that reads them."""
 
     def fire(self, event: RequestEvent) -> Outcome | None:
         """Make the transition of `event`; returns the outcome to answer now, if any.

@@ -9,7 +9,7 @@ what becomes of the blocks (`blocks`).
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -376,9 +376,13 @@ class Session:
         """Receiver: the advertise was sent again, as the sender had not answered."""
         self.refused = False
         """This rank's own transport did not take it."""
-        # A list, because a deque takes half a kilobyte at once, for each of 10,000 sessions.
-        self.story: list[tuple[int, Event, State]] = []
+        # A list, because a deque takes half a kilobyte at once, for each of 10,000 sessions; and
+        # without a tuple for each transition, which takes as much as what is in it.
+        self.story: list[Any] = []
+        """Of each of its last transitions: when, the event, and the state after it."""
 
     def story_lines(self) -> list[str]:
         """The story as lines for people, oldest first."""
-        return [f"{at_ns / 1e9:.6f} s {event} -> {state}" for at_ns, event, state in self.story]
+        one_by_one = iter(self.story)
+        told = zip(one_by_one, one_by_one, one_by_one, strict=True)
+        return [f"{at_ns / 1e9:.6f} s {event} -> {state}" for at_ns, event, state in told]

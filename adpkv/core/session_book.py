@@ -217,9 +217,9 @@ class SessionBook:
             )
         after = session.state = line.state
         story = session.story
-        story.append((now_ns, event, after))
-        if len(story) > STORY_LINES:
-            del story[0]
+        story += (now_ns, event, after)
+        if len(story) > 3 * STORY_LINES:
+            del story[:3]
         if line.late:
             self._late += 1
             return line

@@ -8,16 +8,18 @@ to be remembered counts as never posted; nothing is posted for it any more.
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import deque
 from typing import Final
 
-from adpkv.core.ids import RequestId, SessionId
 from adpkv.core.session import Session
 
 __all__ = ["NEVER_POSTED", "TOMBSTONES", "Tombstones"]
 
 TOMBSTONES: Final = 4096
 """How many ended sessions a sender remembers."""
+
+ATTEMPT_BITS: Final = 20
+"""No request comes again a million times."""
 
 NEVER_POSTED: Final = -1
 """In place of a number of pieces: nothing was posted."""
@@ -30,20 +32,30 @@ class Tombstones:
     former one may still send messages.
     """
 
-    __slots__ = ("_pieces",)
+    __slots__ = ("_order", "_pieces")
 
     def __init__(self) -> None:
-        self._pieces: OrderedDict[SessionId, int] = OrderedDict()
-        """How many pieces were posted."""
+        self._pieces: dict[int, int] = {}
+        """How many pieces were posted, by `_key`."""
+        self._order: deque[int] = deque()
+        """The sessions in the order in which they ended: a dict does not find its first entry in
+        O(1) after many removals, and an OrderedDict takes twice as much memory."""
 
     def add(self, session: Session) -> None:
         """Remember a session that is over."""
         pieces = session.pieces if session.started_ns >= 0 else NEVER_POSTED
-        self._pieces[session.session_id] = pieces
-        if len(self._pieces) > TOMBSTONES:
-            self._pieces.popitem(last=False)
+        key = _key(session.session_id[0], session.attempt)
+        self._pieces[key] = pieces
+        self._order.append(key)
+        if len(self._order) > TOMBSTONES:
+            self._pieces.pop(self._order.popleft(), None)
 
     def pieces(self, request_id: int, attempt: int) -> int:
         """How many pieces were posted for this attempt of the request; `NEVER_POSTED` if none was,
         or if it is not remembered."""
-        return self._pieces.get((RequestId(request_id), attempt), NEVER_POSTED)
+        return self._pieces.get(_key(request_id, attempt), NEVER_POSTED)
+
+
+def _key(request_id: int, attempt: int) -> int:
+    """One number for both: a tuple takes three times as much."""
+    return (request_id << ATTEMPT_BITS) + attempt

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from adpkv.core.columns import spans
-from adpkv.core.content import prompt_blocks
 from adpkv.core.event_lines import Cached
 from adpkv.core.rank_status import NO_LIMIT
 from adpkv.core.request import RequestEvent, RequestState, ServedRequest
@@ -46,17 +45,17 @@ class ContextServing(Serving):
 
     def admit(self, now_ns: int) -> None:
         """Give blocks to waiting prompts in order. A cached prefix is not computed again."""
-        waiting, limits = self.waiting, self.limits
+        waiting, block_tokens = self.waiting, self.limits.block_tokens
         while waiting:
             request = waiting[0]
             spec = request.spec
-            if not self.leases.give(request, limits.blocks_of(spec), self.reusable(spec)):
+            if not self.leases.give(request, request.prompt_blocks, self.reusable(spec)):
                 return
             waiting.popleft()
             assert request.lease is not None
             request.fire(_PREFILL_BEGAN)
             request.reserved_ns = now_ns
-            request.computed = request.lease.reused * limits.block_tokens
+            request.computed = request.lease.reused * block_tokens
             self.schedule.add(request)
             self.meter.prompt_tokens += spec.prompt_tokens
             self.meter.cached_tokens += request.computed
@@ -135,9 +134,8 @@ class ContextServing(Serving):
             return
         self.schedule.done(request)
         self.closed(request)
-        count = prompt_blocks(spec, self.limits.block_tokens)
-        blocks = tuple(lease.blocks[:count])
-        nbytes = count * self.memory.block_bytes
+        blocks = tuple(lease.blocks)
+        nbytes = len(blocks) * self.memory.block_bytes
         session = self.transceiver.open(spec.request_id, spec.attempt, -1, nbytes, now_ns)
         self.transceiver.prepare(session, blocks)
         request.fire(_ON_PREFILLED)

@@ -7,7 +7,6 @@ from typing import Final
 
 from adpkv.core.block_pool import Use
 from adpkv.core.columns import spans
-from adpkv.core.content import prompt_blocks
 from adpkv.core.request import RequestEvent, RequestState, ServedRequest
 from adpkv.core.scheduler import DecodeSchedule
 from adpkv.core.session import Session
@@ -45,7 +44,7 @@ class GenerationServing(Serving):
         super().queue(request, now_ns)
         spec = request.spec
         assert spec.sender is not None
-        nbytes = prompt_blocks(spec, self.limits.block_tokens) * self.memory.block_bytes
+        nbytes = request.prompt_blocks * self.memory.block_bytes
         sender = self.owner.sender(spec.sender.rank)
         request.session = self.transceiver.open(
             spec.request_id, spec.attempt, sender, nbytes, now_ns
@@ -61,17 +60,19 @@ class GenerationServing(Serving):
             if not self.take_blocks(request):
                 return
             waiting.popleft()
-            assert request.lease is not None
+            lease, pins = request.lease, request.pins
+            assert lease is not None
             assert session is not None
             assert spec.sender is not None
             self._admitted += 1
             request.fire(_RECEIVE_BEGAN)
             request.reserved_ns = now_ns
-            pins = 0 if request.pins is None else len(request.pins.blocks)
-            if pins:
-                self.recorder.event("reused", spec.request_id, blocks=pins)
-            blocks = self._prompt_blocks(request)
-            self.transceiver.reserve(session, blocks, spec.sender.blocks, now_ns, pins)
+            blocks, cached = lease.blocks[: request.prompt_blocks], 0
+            if pins is not None:
+                cached = len(pins.blocks)
+                blocks = pins.blocks + blocks[: request.prompt_blocks - cached]
+                self.recorder.event("reused", spec.request_id, blocks=cached)
+            self.transceiver.reserve(session, blocks, spec.sender.blocks, now_ns, cached)
 
     def take_blocks(self, request: ServedRequest) -> bool:
         """Give it its blocks, those that it has cached among them; False if there are too few."""
@@ -85,14 +86,12 @@ class GenerationServing(Serving):
         """All full blocks of the prompt: decode never writes into one."""
         return spec.block_hashes if self.pool.reuses else ()
 
-    def _prompt_blocks(self, request: ServedRequest) -> list[int]:
-        """The blocks that hold the request's prompt, in order: the cached ones, then its own."""
-        assert request.lease is not None
-        count = prompt_blocks(request.spec, self.limits.block_tokens)
-        if request.pins is None:
-            return request.lease.blocks[:count]
-        pins = request.pins.blocks
-        return pins + request.lease.blocks[: count - len(pins)]
+    def _prompt_blocks(self, request: ServedRequest) -> tuple[int, ...]:
+        """The blocks that hold the request's prompt, in order: the cached ones, then those into
+        which its KV came."""
+        session, pins = request.session, request.pins
+        assert session is not None
+        return session.blocks if pins is None else (*pins.blocks, *session.blocks)
 
     def exposed(self, session: Session) -> None:
         """The sender may write into the session's blocks from now on."""

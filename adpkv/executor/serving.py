@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from adpkv.core.block_pool import Use
 from adpkv.core.cancel import TransferCancelResult
-from adpkv.core.content import content_keys
+from adpkv.core.content import content_keys, prompt_blocks
 from adpkv.core.event_lines import WithOutcome
 from adpkv.core.failure_memory import FailureMemory
 from adpkv.core.group_limits import GroupLimits
@@ -62,6 +62,7 @@ class Serving(ABC):
         self.owner = bundle.owner
         self.staged = bundle.ports.staged
         self._rules = bundle.rules
+        self._makes_keys: bool = getattr(self.memory, "reads_keys", True)
         self.requests: dict[int, ServedRequest] = {}
         self.waiting: deque[ServedRequest] = deque()
         self.pending_resource_release: dict[int, ServedRequest] = {}
@@ -133,8 +134,12 @@ class Serving(ABC):
         """The plan assigned a request to this rank. If an earlier attempt of it is still in doubt
         here, it waits for the end of that (`held`)."""
         request = ServedRequest(spec, now_ns)
-        request.keys = content_keys(spec, self.limits.block_tokens)
-        self.open_tokens += self.limits.tokens_of(spec)
+        limits = self.limits
+        request.prompt_blocks = prompt_blocks(spec, limits.block_tokens)
+        request.tokens = limits.tokens_of(spec)
+        if self._makes_keys:
+            request.keys = content_keys(spec, limits.block_tokens)
+        self.open_tokens += request.tokens
         self.open_requests += 1
         self.turn = self._bundle.iteration
         self.recorder.event("assigned", spec.request_id)
@@ -262,7 +267,7 @@ class Serving(ABC):
 
     def closed(self, request: ServedRequest) -> None:
         """The request no longer counts as this rank's load."""
-        self.open_tokens -= self.limits.tokens_of(request.spec)
+        self.open_tokens -= request.tokens
         self.open_requests -= 1
 
     def respond(

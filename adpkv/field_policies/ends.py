@@ -112,7 +112,7 @@ class Revives(GenerationServing):
         if request.state is RequestState.ENDED:
             del self.pending_resource_release[request.spec.request_id]
             request.state = RequestState.RECEIVING
-            self.open_tokens += self.limits.tokens_of(request.spec)
+            self.open_tokens += request.tokens
             self.open_requests += 1
             self._admitted += 1
         return super().received(request, session, now_ns)

@@ -140,7 +140,8 @@ class Memory(Protocol):
 
     `owner` is a lease number, which the pool never uses twice (`core.block_pool.Lease.number`).
     `keys` has one content key per block (`core.content.content_keys`). Equal keys mean equal
-    content on every rank of the job.
+    content on every rank of the job. A memory whose `reads_keys` is False gets none of a request's,
+    as nobody makes them then.
     """
 
     block_tokens: int

@@ -46,6 +46,7 @@ class LedgerMemory:
     ) -> None:
         self.block_tokens = block_tokens
         self.block_bytes = block_bytes
+        self.reads_keys = type(self) is not LedgerMemory  # a subclass may
         self._report = report
         self._blocks = blocks
         # It grows with the highest block used so far: a pool gives low blocks out first, and most

@@ -57,7 +57,7 @@ def test_the_table_is_complete() -> None:
 def test_an_error_carries_the_sessions_story() -> None:
     request = ServedRequest(spec(), 0)
     request.session = session()
-    request.session.story.append((5, Event.RESERVED, State.QUEUED))
+    request.session.story += (5, Event.RESERVED, State.QUEUED)
     with pytest.raises(IllegalTransitionError) as caught:
         request.fire(E.FINISHED)
     assert caught.value.story == ("0.000000 s reserved -> queued",)

@@ -148,11 +148,11 @@ def test_an_impossible_event_leaves_the_state_and_tells_the_story(
     if _line(role, state, event) is not None:
         return
     made = _at(role, state)
-    made.story.append((2_000_000_000, Event.CANCEL, State.QUARANTINED))
+    made.story += (2_000_000_000, Event.CANCEL, State.QUARANTINED)
     with pytest.raises(IllegalTransitionError) as caught:
         SessionBook(role, Rules()).fire(made, event, 3)
     assert made.state is state
-    assert len(made.story) == 1
+    assert len(made.story_lines()) == 1
     text = str(caught.value)
     assert f"{role} session (1, 0): event {event} cannot happen in state {state}" in text
     assert "2.000000 s cancel -> quarantined" in text
@@ -207,7 +207,7 @@ def test_a_story_is_bounded() -> None:
         book.fire(made, event, 0)
     for now_ns in range(2 * STORY_LINES):
         book.fire(made, Event.BEGAN, now_ns)
-    assert len(made.story) == STORY_LINES
+    assert len(made.story_lines()) == STORY_LINES
 
 
 GROUPS = """

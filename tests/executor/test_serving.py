@@ -21,6 +21,7 @@ from adpkv.core.session import Event, State
 from adpkv.core.tombstones import NEVER_POSTED
 from adpkv.core.values import Outcome
 from adpkv.executor.audit import block_counts
+from adpkv.executor.leases import MOST_RELEASED
 
 # -- generation --------------------------------------------------------------------------------
 
@@ -117,6 +118,17 @@ def test_leases_lead_to_requests_also_when_they_are_released() -> None:
     assert 1 not in serving.requests
     assert serving.holders((first, second)) == (1, 2)
     assert serving.holders((second, 77, -1)) == (2,)
+
+
+def test_the_last_released_leases_are_remembered_and_no_more() -> None:
+    serving = generation()
+    for i in range(MOST_RELEASED + 3):
+        begun(serving, i)
+        landed(serving, i)
+        stepped(serving, 3, 9)
+    recent = serving.leases.recent()
+    assert [request for _, request in recent] == [*range(3, MOST_RELEASED + 3)]
+    assert [number for number, _ in recent] == sorted({number for number, _ in recent})
 
 
 def test_who_waits_for_blocks_is_served_when_they_are_proven_quiescent() -> None:
