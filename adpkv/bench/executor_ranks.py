@@ -223,9 +223,10 @@ class _Watched:
     def run(self) -> list[Iteration]:
         """Serve to the end; all iterations but the last, which has no step."""
         gc.collect()
-        gc.freeze()
+        self.job.begin()
         with self.job.running():
             self.job.driver.run(self._watch)  # type: ignore[arg-type]
+        self.job.reports.watchdog.stop()
         if self.coordinator_host is not None:
             self.coordinator_host.close(COORDINATOR_BOUND_S)
         self.job.close()

@@ -194,7 +194,7 @@ def _rank(
         site=current.site if current else "",
         iteration=current.iteration if current else 0,
         sequence=current.sequence if current else 0,
-        since_ns=max(0, now_ns - (from_ns or owner.clock_ns)),
+        since_ns=max(0, now_ns - (from_ns or owner.clock_ns or now_ns)),
         written=one.written,
         empty_polls=one.empty_polls,
         records=one.records,

@@ -60,15 +60,17 @@ class CollectiveRecorder(Protocol):
 
 
 class RankTimeline:
-    """Records a real rank's collectives beside its flight recorder, which it wraps. `began_ns` is
-    what the clock of both says as the run's clock begins."""
+    """Records a real rank's collectives beside its flight recorder, which it wraps. It must be
+    started before the first one."""
 
-    def __init__(
-        self, file: RecordFile, rank: int, inner: CollectiveRecorder, began_ns: int
-    ) -> None:
-        self._file, self._rank, self._inner, self._began_ns = file, rank, inner, began_ns
+    def __init__(self, file: RecordFile, rank: int, inner: CollectiveRecorder) -> None:
+        self._file, self._rank, self._inner, self._began_ns = file, rank, inner, 0
         self._names: dict[tuple[str, str], int] = {}
         self._at, self._begin_ns, self._ready_ns = NOWHERE, 0, 0
+
+    def start(self, began_ns: int) -> None:
+        """The run's clock began when the clock of both, this and the flight recorder, said this."""
+        self._began_ns = began_ns
 
     def enter(self, op: Operation, sequence: int, now_ns: int) -> None:
         """This rank comes to a collective."""

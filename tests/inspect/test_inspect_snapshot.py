@@ -50,6 +50,18 @@ def survey(*ranks: RankObservation, size: int = 0, running: bool = True) -> Surv
     return Survey(Path("x"), "large", size or len(ranks), running, 75_300 * MS, ranks)
 
 
+def test_where_no_clock_has_begun_nothing_has_lasted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While ranks are built. It had been the time since the machine was started."""
+    monkeypatch.setattr("socket.gethostname", lambda: "here")
+    ring = recorder(tmp_path, 0, size=1)
+    found = take_survey(tmp_path)
+    assert (found.ranks[0].doing, found.ranks[0].since_ns) == (Doing.NOTHING, 0)
+    ring.start(perf_counter_ns() - MS, 1)
+    assert take_survey(tmp_path).ranks[0].since_ns >= MS
+
+
 def test_the_screen() -> None:
     before = (
         over(What.EXPECT, "expect", "mpi", 12, sequence=17, group=3),

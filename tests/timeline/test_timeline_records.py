@@ -37,7 +37,9 @@ def sync(iteration: int) -> Collective:
 def timeline(path: Path, limit: int = 1 << 24) -> tuple[RankTimeline, RecordFile, Losses]:
     losses = Losses()
     file = RecordFile(path, limit, losses)
-    return RankTimeline(file, 3, Nobody(), began_ns=100), file, losses
+    recorder = RankTimeline(file, 3, Nobody())
+    recorder.start(100)
+    return recorder, file, losses
 
 
 def read(path: Path) -> list[Joined]:

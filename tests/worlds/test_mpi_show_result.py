@@ -17,14 +17,14 @@ def test_the_address_is_free_again_whatever_the_screen_meets(tmp_path: Path) -> 
     pytest.importorskip("mpi4py", reason="without mpi4py: pip install 'adpkv[mpi]'")
     pytest.importorskip("prometheus_client", reason="without prometheus-client")
     from adpkv.worlds.mpi.health import Health
-    from adpkv.worlds.mpi.run import _show_result
+    from adpkv.worlds.mpi.host_rank import show_result
 
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     experiment = load(shipped_file("four-ranks"))
     health = Health(experiment, f"127.0.0.1:{port}")
     with pytest.raises(KeyError):
-        _show_result(Screen(experiment), {}, RunFolder(tmp_path), health)
+        show_result(Screen(experiment), {}, RunFolder(tmp_path), health)
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", port), timeout=5)
 
@@ -34,7 +34,7 @@ def test_a_working_folder_that_was_removed_meanwhile_ends_no_run(
 ) -> None:
     """The run has its files in another one; it ended in a traceback, with 70."""
     pytest.importorskip("mpi4py", reason="without mpi4py: pip install 'adpkv[mpi]'")
-    from adpkv.worlds.mpi.run import _show_result
+    from adpkv.worlds.mpi.host_rank import show_result
 
     gone, folder = tmp_path / "gone", RunFolder(tmp_path / "run")
     gone.mkdir()
@@ -44,4 +44,4 @@ def test_a_working_folder_that_was_removed_meanwhile_ends_no_run(
     assert folder.told == folder.path
     gone.rmdir()
     assert folder.told == folder.path
-    _show_result(Screen(load(shipped_file("four-ranks")), quiet=True), {}, folder, None)
+    show_result(Screen(load(shipped_file("four-ranks")), quiet=True), {}, folder, None)

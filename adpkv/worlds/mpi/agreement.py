@@ -1,6 +1,7 @@
-"""Shares with all ranks a problem that only some have as they start, so that it is reported once.
+"""What ranks must know of each other as they start: a problem that only some have, so that it is
+reported once; what rank 0 has found; and that all have come.
 
-The ranks with the problem come here at once. The others may still be in a constructor that waits
+The ranks with a problem come here at once. The others may still be in a constructor that waits
 for one of them, and never come: then a rank with the problem ends the job by itself after a time
 limit.
 """
@@ -14,11 +15,12 @@ from typing import Final
 from mpi4py import MPI
 
 from adpkv.errors import UsageError
+from adpkv.executor.messages import HOST
 from adpkv.exit_codes import ExitCode
 from adpkv.worlds.mpi.backoff import Backoff
 from adpkv.worlds.mpi.driver import abort
 
-__all__ = ["AgreedError", "check_together", "first_problem"]
+__all__ = ["AgreedError", "broadcast_number", "check_together", "first_problem", "meet"]
 
 BOUND_S: Final = 5.0
 """How long a rank with a problem waits for the others before it ends the job by itself."""
@@ -63,3 +65,19 @@ def first_problem(ranks: MPI.Comm, problem: str) -> str:
     data = bytearray(problem.encode()[:TEXT_BYTES].ljust(TEXT_BYTES, b"\0"))
     ranks.Bcast([data, TEXT_BYTES, MPI.BYTE], first[0])
     return data.rstrip(b"\0").decode(errors="replace")
+
+
+def broadcast_number(world: MPI.Intracomm, number: int) -> int:
+    """Rank 0's number, on every rank."""
+    data = bytearray(number.to_bytes(8, "little"))
+    world.Bcast([data, len(data), MPI.BYTE], HOST)
+    return int.from_bytes(data, "little")
+
+
+def meet(world: MPI.Intracomm) -> None:
+    """Wait until every rank has come. One may be seconds later than the others, so those sleep in
+    between, and leave it the cores. What limits this is the watch of the start
+    (`launcher.startup`)."""
+    request, backoff = world.Ibarrier(), Backoff()
+    while not request.Test():
+        backoff.sleep()

@@ -32,7 +32,7 @@ from adpkv.flight_recorder.job_directory import (
     sweep,
 )
 from adpkv.flight_recorder.writer import FlightRecorder
-from adpkv.worlds.mpi.agreement import first_problem
+from adpkv.worlds.mpi.agreement import first_problem, meet
 
 __all__ = ["Flight", "job_clock", "open_flight"]
 
@@ -42,26 +42,29 @@ TEXT_BYTES: Final = 4096
 
 
 def job_clock() -> tuple[Clock, Callable[[MPI.Intracomm], None]]:
-    """A clock in nanoseconds, and what starts it, which every rank must call with the world: the
-    clock begins then. Until then its times mean nothing.
+    """A clock in nanoseconds, and what starts it, which every rank must call with the world. Until
+    then it stands at 0, as in virtual time: what is built before may read it, and takes the job's
+    beginning for the present.
 
     All ranks of a machine use the same start, read once. If each read its own, they would be
     milliseconds apart where there are fewer cores than ranks, and `events.jsonl` would show effects
     before their causes. Between machines the starts differ by the skew of a barrier.
     """
-    began_ns = perf_counter_ns()
+    began_ns: int | None = None
 
     def clock() -> int:
-        return perf_counter_ns() - began_ns
+        return 0 if began_ns is None else perf_counter_ns() - began_ns
 
     def start(world: MPI.Intracomm) -> None:
         nonlocal began_ns
         node = world.Split_type(MPI.COMM_TYPE_SHARED)
+        # One rank may come seconds after the others; then all are there, and leave at once.
+        meet(world)
         world.Barrier()
         began = bytearray(perf_counter_ns().to_bytes(8, "little"))
         node.Bcast([began, len(began), MPI.BYTE])
-        node.Free()
         began_ns = int.from_bytes(began, "little")
+        node.Free()
 
     return clock, start
 

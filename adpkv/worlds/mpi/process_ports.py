@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from time import perf_counter_ns, time_ns
 from typing import Final
 
 from adpkv.config import Experiment
@@ -13,7 +12,6 @@ from adpkv.errors import UsageError
 from adpkv.executor.ports import Clock, Mailbox, Signals
 from adpkv.executor.sampling import Sampler
 from adpkv.faults.rank import RankFaults
-from adpkv.flight_recorder.writer import FlightRecorder
 from adpkv.memory.cuda import CudaMemory
 from adpkv.output import RankRecorder
 from adpkv.transport.port import Transport
@@ -53,7 +51,6 @@ class ProcessPorts:
         experiment, topology, rank: the experiment, its topology (built), and the world rank.
         living: the living ranks, with their communicators.
         files: the files of this process.
-        flight_recorder: this rank's; it is started here, with the rank's clock.
         signals: what the operating system asked for.
         custom: the ports that replace ours.
         holders: the requests that hold these leases, for violations that the memory reports.
@@ -71,16 +68,15 @@ class ProcessPorts:
         *,
         living: LivingRanks,
         files: ProcessFiles,
-        flight_recorder: FlightRecorder,
         signals: Signals,
         custom: Ports,
         holders: Callable[[tuple[int, ...]], tuple[int, ...]],
     ) -> None:
-        self._rank, self._holders = rank, holders
+        self._rank, self._living, self._holders = rank, living, holders
         self.signals, self._signal_seen = signals, 0
         broke = living.revoke if survives_rank_failures() else None
         self.messages = RankMessages(rank, living.communicators, broke)
-        self.clock, start_clock = job_clock()
+        self.clock, self._start_clock = job_clock()
         self.events = files.open_events(rank)
         self.samples = files.open_samples(rank)
         self.sampler = Sampler(
@@ -113,10 +109,6 @@ class ProcessPorts:
             problem = str(error)
         check_together(living.communicators.world, problem)
         self._introduce(experiment, living)
-        # Only now: libraries and devices may have taken seconds, and faults and arrivals have times
-        # on this clock.
-        start_clock(living.communicators.world)
-        flight_recorder.start(perf_counter_ns() - self.clock(), time_ns())
         self.transport: Transport = self.faults.transport(self.mpi_transport)
         self.mailbox: Mailbox = self.faults.mailbox(self.messages.mailbox)
         self.staged: StagedTransport | None = None
@@ -129,6 +121,11 @@ class ProcessPorts:
             self.transport = PollsMemory(self.transport, device_memory)
             exposed = device_memory if self._area is None else self._area
             self.mailbox = AfterWrites(self.mailbox, exposed)
+
+    def start_clock(self) -> None:
+        """Every rank has built everything: time begins, for arrivals, faults and records alike.
+        Every rank must call it."""
+        self._start_clock(self._living.communicators.world)
 
     def flush_records(self) -> None:
         """Write out what this rank has recorded so far."""

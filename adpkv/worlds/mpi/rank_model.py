@@ -17,7 +17,7 @@ from adpkv.memory.port import Region
 from adpkv.model.cost import CostModel
 from adpkv.model.gemm import Compute, CudaCompute, GemmModel, HostCompute, Shape
 from adpkv.model.own import OwnModel
-from adpkv.model.port import Model
+from adpkv.model.port import Batch, Model
 from adpkv.worlds.custom_ports import bare
 from adpkv.worlds.mpi.agreement import check_together
 from adpkv.worlds.mpi.communicators import LivingRanks
@@ -33,6 +33,10 @@ __all__ = ["backend_of", "build_rank_model", "may_meet"]
 _MOVERS: Final[Mapping[str, Callable[[DeviceBuffers], Mover]]] = MappingProxyType(
     {"nccl": NcclMover, "ipc": IpcMover, "mpi": StagedMover}
 )
+
+FIRST: Final = Batch(sequences=1, context_tokens=1)
+"""The step that each rank makes before the job begins: with one token every pair has something to
+exchange."""
 
 PLACE_BYTES: Final = 96
 """The room for a host's name and a device's place on the bus."""
@@ -70,7 +74,11 @@ def build_rank_model(
     assert computes is not None
     if exchange is not None:
         exchange.open()
-    return GemmModel(model, computes, config.kv_bytes_per_token, exchange)
+    found = GemmModel(model, computes, config.kv_bytes_per_token, exchange)
+    # Libraries make kernels, handles and connections when these are first used: NCCL took 1.2 s to
+    # connect four devices in its first step. No request is there yet that would wait for it.
+    found.run(FIRST)
+    return found
 
 
 def may_meet(model: Model) -> bool:

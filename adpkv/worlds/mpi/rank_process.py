@@ -11,7 +11,7 @@ import gc
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from time import perf_counter_ns
+from time import perf_counter_ns, time_ns
 from typing import TypeVar
 
 from mpi4py import MPI
@@ -67,7 +67,7 @@ def _nobody_looks(summary: Mapping[str, object]) -> None:
 
 
 class RankProcess:
-    """This rank, assembled; `run` it once. Every rank must come to make one.
+    """This rank, assembled; `begin` it, then `run` it, once. Every rank must come to make one.
 
     Args:
         experiment, world, folder, flight, signals: what this process has opened so far.
@@ -107,7 +107,6 @@ class RankProcess:
                 self.rank,
                 living=self.living,
                 files=self.files,
-                flight_recorder=flight.recorder,
                 signals=signals,
                 custom=ports,
                 holders=lambda leases: self.program.phases.rank.serving.holders(leases),
@@ -122,6 +121,7 @@ class RankProcess:
                 ports=self._ports,
             )
             self._timeline = self.files.open_timeline(f"rank-{self.rank}")
+            self._recorder = self._build_recorder()
             self.driver, recovery = self._build_driver()
         except AgreedError:
             self.files.discard()
@@ -153,7 +153,7 @@ class RankProcess:
             self.driver.recover = self._recover
 
     def _build_driver(self) -> tuple[Driver, Recovery]:
-        ports, recorder = self._ports, self._recorder()
+        ports, recorder = self._ports, self._recorder
         maker = GroupMaker(
             self.instance,
             CollectiveStats(),
@@ -177,14 +177,13 @@ class RankProcess:
         )
         return driver, recovery
 
-    def _recorder(self) -> CollectiveRecorder:
+    def _build_recorder(self) -> CollectiveRecorder:
         """Records this rank's collectives: in its flight recorder, and in a timeline if there is
         one."""
         flight = self.flight.recorder
         if self._timeline is None:
             return flight
-        began_ns = perf_counter_ns() - self._ports.clock()
-        return RankTimeline(self._timeline, self.rank, flight, began_ns)
+        return RankTimeline(self._timeline, self.rank, flight)
 
     def _recorded(self, mailbox: Mailbox, owner: int, file: RecordFile | None) -> Mailbox:
         """A mailbox whose messages are in the timeline, if there is one."""
@@ -240,7 +239,7 @@ class RankProcess:
         return self.driver.groups[self.instance.index].carrier
 
     def clock(self) -> int:
-        """Nanoseconds since the job began, on all ranks of a host the same."""
+        """Nanoseconds since the job began, on all ranks of a host the same; 0 until then."""
         return self._ports.clock()
 
     def coordinator_host(
@@ -264,13 +263,24 @@ class RankProcess:
         self._snapshots.beside(coordinator_host)
         return coordinator_host
 
-    def run(self) -> tuple[RankReport, ...]:
-        """Run this rank's program to its end; the reports of all ranks."""
+    def begin(self) -> None:
+        """This rank is built, and what it runs beside. The job's clock begins when all are: from
+        then on requests arrive, and none waits for a rank that is not there yet. Every rank must
+        call it."""
         # What there is now stays: the garbage collector need not walk through it in the middle of a
         # run. Who started this rank may have switched the collector off until here.
         gc.freeze()
         gc.enable()
         self.reports.watchdog.start()
+        self._ports.start_clock()
+        passed_ns = self.clock()
+        began_ns = perf_counter_ns() - passed_ns
+        self.flight.recorder.start(began_ns, time_ns() - passed_ns)
+        if isinstance(self._recorder, RankTimeline):
+            self._recorder.start(began_ns)
+
+    def run(self) -> tuple[RankReport, ...]:
+        """Run this rank's program to its end; the reports of all ranks."""
         try:
             with self.running():
                 return self.driver.run(self.program.run())

@@ -10,33 +10,30 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from mpi4py import MPI
 
 from adpkv.config import Experiment
-from adpkv.core.report import RankReport
 from adpkv.errors import UsageError
-from adpkv.executor.coordinator import Coordinator
 from adpkv.executor.loop import RankProgram
-from adpkv.executor.messages import HOST, Pulse
+from adpkv.executor.messages import HOST
 from adpkv.exit_codes import ExitCode
-from adpkv.output import RequestLog, RunFolder, build_summary, merge_parts
-from adpkv.output.losses import Losses, complete
-from adpkv.output.samples import join_sample_parts
+from adpkv.output import RunFolder
 from adpkv.output.screen import Screen
 from adpkv.terminal import final_line
 from adpkv.workload import Workload
 from adpkv.worlds.assemble import build_rank
 from adpkv.worlds.custom_ports import Ports
-from adpkv.worlds.mpi.agreement import AgreedError
-from adpkv.worlds.mpi.coordinator import CoordinatorHost
-from adpkv.worlds.mpi.driver import abort, guarded
-from adpkv.worlds.mpi.ending import end_mpi, leave_now, no_longer_than
+from adpkv.worlds.mpi.agreement import AgreedError, broadcast_number
+from adpkv.worlds.mpi.driver import guarded
+from adpkv.worlds.mpi.ending import end_mpi
+from adpkv.worlds.mpi.host_rank import HostRank
 from adpkv.worlds.mpi.hosts import open_flight
 from adpkv.worlds.mpi.launcher.startup import Stage, at_stage, leave_to_watch
+from adpkv.worlds.mpi.leaving import leave_together
 from adpkv.worlds.mpi.rank_process import RankProcess
 from adpkv.worlds.mpi.signals import StopSignals
 from adpkv.worlds.select_ports import chosen
@@ -45,17 +42,6 @@ if TYPE_CHECKING:
     from adpkv.worlds.mpi.health import Health
 
 __all__ = ["run"]
-
-COORDINATOR_BOUND_S: Final = 10.0
-"""How long to wait for the coordinator's end; it has nothing left to do when its ranks have
-left."""
-
-LEAVE_BOUND_S: Final = 600.0
-"""From a rank's last collective to the agreed exit code: files are closed, and rank 0 merges the
-events of all ranks, which takes a while where there are many."""
-
-LOST_BYTES: Final = 512
-"""The room for what one rank could not write; it writes only one file."""
 
 EXIT_STEP_S: Final = 0.02
 EXIT_MOST_S: Final = 0.2
@@ -160,19 +146,24 @@ def _run(
         )
     except AgreedError as error:
         return _refused(world, claimed, error)
-    at_stage(Stage.RUN)
     who = f"rank {job.rank} ({job.instance.name})"
-    if job.rank != HOST:
-        guarded(who, job.run, job.reports.stuck, job.reports.broken_off)
-        return guarded(
-            who, lambda: _left(job, lambda _: ExitCode.COMPLETED), last=job.reports.broken_off
+    stuck, broken_off = job.reports.stuck, job.reports.broken_off
+    host = None
+    if job.rank == HOST:
+        host = guarded(
+            who,
+            lambda: HostRank(job, claimed, screen, quiet=quiet, workload=workload, health=health),
+            stuck,
+            broken_off,
         )
-    return guarded(
-        who,
-        lambda: _host(job, claimed, screen, quiet, workload, health),
-        job.reports.stuck,
-        job.reports.broken_off,
-    )
+    # Only now can every rank take requests. Until all have come here the watch of the start says
+    # who is missing, and for how long.
+    job.begin()
+    at_stage(Stage.RUN)
+    if host is not None:
+        return guarded(who, host.run, stuck, broken_off)
+    guarded(who, job.run, stuck, broken_off)
+    return guarded(who, lambda: leave_together(job, lambda _: ExitCode.COMPLETED), last=broken_off)
 
 
 def _refused(world: MPI.Intracomm, folder: RunFolder, error: UsageError) -> int:
@@ -198,7 +189,7 @@ def _opened(
             where = os.fsencode(claimed.path)
         except UsageError as error:
             final_line(f"adpkv: {error}")
-    landed = bytearray(where.ljust(_broadcast_number(world, len(where)), b"\0"))
+    landed = bytearray(where.ljust(broadcast_number(world, len(where)), b"\0"))
     world.Bcast([landed, len(landed), MPI.BYTE], HOST)
     if landed and claimed is None:
         claimed = RunFolder(Path(os.fsdecode(bytes(landed))))
@@ -228,141 +219,4 @@ def _begun(experiment: Experiment, world: MPI.Intracomm, folder: RunFolder) -> b
         except UsageError as error:
             final_line(f"adpkv: {error}")
             begun = 0
-    return bool(_broadcast_number(world, begun))
-
-
-def _broadcast_number(world: MPI.Intracomm, number: int) -> int:
-    """Rank 0's number, on every rank."""
-    data = bytearray(number.to_bytes(8, "little"))
-    world.Bcast([data, len(data), MPI.BYTE], HOST)
-    return int.from_bytes(data, "little")
-
-
-def _host(
-    job: RankProcess,
-    folder: RunFolder,
-    screen: Screen,
-    quiet: bool,
-    workload: Workload | None,
-    health: Health | None,
-) -> int:
-    """Rank 0: run beside the coordinator, then combine the results of all ranks."""
-    progress = screen.progress
-
-    def show(coordinator: Coordinator, pulses: Mapping[int, Pulse]) -> None:
-        progress.update(coordinator.done, coordinator.total, pulses)
-
-    requests = RequestLog(folder.requests, job.experiment.slo, job.files.losses)
-    job.files.add(requests.flush)
-    try:
-        coordinator_host = job.coordinator_host(requests.write, None if quiet else show, workload)
-        if health is not None:
-            health.watch(job.flight.board, coordinator_host, requests.tally)
-        coordinator_host.start()
-        reports = job.run()
-        if health is not None:
-            health.over()
-        coordinator_host.close(COORDINATOR_BOUND_S)
-    except BaseException:
-        progress.close()
-        raise
-    finally:
-        requests.close()
-    progress.stage("all ranks leave and complete their files")
-    wall_s = job.clock() / 1e9
-
-    summary: dict[str, object] = {}
-
-    def written(lost: Sequence[str]) -> int:
-        if folder.events_parts():  # none are left if this is repeated after a rank failure
-            merge_parts(folder, job.files.losses)
-            join_sample_parts(folder, job.files.losses)
-        summed_up = _summed_up(job, coordinator_host, reports, requests, wall_s)
-        summary.update(complete(folder, summed_up, job.files.losses, lost))
-        code = summary["exit_code"]
-        assert isinstance(code, int)
-        return code
-
-    def show_result() -> None:
-        _show_result(screen, summary, folder, health)
-
-    return _left(job, written, show_result)
-
-
-def _show_result(
-    screen: Screen, summary: Mapping[str, object], folder: RunFolder, health: Health | None
-) -> None:
-    """Close the screen with it. Whatever fails there, the HTTP address is free again."""
-    try:
-        screen.close(summary, folder.told)
-    finally:
-        if health is not None:
-            health.close()
-
-
-def _left(
-    job: RankProcess,
-    written: Callable[[Sequence[str]], int],
-    show: Callable[[], None] = lambda: None,
-) -> int:
-    """Close this rank; returns rank 0's exit code on every rank. On rank 0 `written` completes the
-    files, and gets what the other ranks could not write; it may be called again, if a rank fails
-    meanwhile. `show` is called once, when all know the code. After a rank failure the process exits
-    here, because MPI cannot be finalized."""
-    to_show = [show]
-
-    def work() -> int:
-        job.close()
-        world = job.living.communicators.world
-        return _broadcast_number(world, written(_lost_elsewhere(world, job.files.losses)))
-
-    def shown() -> None:
-        if to_show:
-            to_show.pop()()
-        job.living.communicators.world.Barrier()
-
-    def late() -> None:
-        said = f"adpkv: rank {job.rank}: the others did not end the job within {LEAVE_BOUND_S:g} s"
-        abort(said, job.reports.told(ExitCode.DEADLOCK))
-
-    with no_longer_than(LEAVE_BOUND_S, late):
-        code = job.finish(work)
-        job.finish(shown)
-    if job.lost:
-        leave_now(code, job.living.communicators.world.rank)
-    return code
-
-
-def _lost_elsewhere(world: MPI.Intracomm, losses: Losses) -> list[str]:
-    """What the other ranks could not write, on rank 0; nothing on the others."""
-    own = "\n".join(losses.told()) if world.rank != HOST else ""
-    said = bytearray(own.encode()[:LOST_BYTES].ljust(LOST_BYTES, b"\0"))
-    heard = bytearray(LOST_BYTES * world.size if world.rank == HOST else 0)
-    world.Gather([said, LOST_BYTES, MPI.BYTE], [heard, LOST_BYTES, MPI.BYTE], HOST)
-    slots = [heard[at : at + LOST_BYTES] for at in range(0, len(heard), LOST_BYTES)]
-    told = [bytes(slot).rstrip(b"\0").decode(errors="replace") for slot in slots]
-    return [line for text in told for line in text.splitlines()]
-
-
-def _summed_up(
-    job: RankProcess,
-    coordinator_host: CoordinatorHost,
-    reports: Sequence[RankReport],
-    requests: RequestLog,
-    wall_s: float,
-) -> dict[str, object]:
-    return build_summary(
-        "mpi",
-        job.experiment,
-        reports,
-        requests.tally,
-        wall_s=wall_s,
-        simulated_s=None,
-        violations=coordinator_host.recorder.violations,
-        lost=job.lost,
-        never_arrived=coordinator_host.never_arrived(),
-        retries_due=coordinator_host.coordinator.clients.retries_due,
-        outages=coordinator_host.coordinator.outages.told(),
-        carrier=job.carrier,
-        ranks_per_core=job.ranks_per_core,
-    )
+    return bool(broadcast_number(world, begun))

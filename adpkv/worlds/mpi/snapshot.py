@@ -119,7 +119,7 @@ class SnapshotWriter:
             experiment,
             list(reports.values()),
             read_tally(folder.requests, experiment.slo),
-            wall_s=(perf_counter_ns() - self._flight.board.rings[0].owner.clock_ns) / 1e9,
+            wall_s=self._wall_s(),
             simulated_s=None,
             lost=self._lost(),
             broken_off=msgspec.structs.replace(end, unanswered=unanswered),
@@ -131,6 +131,11 @@ class SnapshotWriter:
         if first:
             self._on_broken_off(with_losses(summary, lost.told()))
         return first
+
+    def _wall_s(self) -> float:
+        """How long the job has run; 0 where it has not begun."""
+        began_ns = self._flight.board.rings[0].owner.clock_ns
+        return (perf_counter_ns() - began_ns) / 1e9 if began_ns else 0.0
 
     def _own_report(self) -> RankReport | None:
         """This rank's report as of now; None where its objects are changing or incomplete."""

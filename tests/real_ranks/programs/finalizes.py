@@ -20,7 +20,7 @@ from mpi4py import MPI
 
 from adpkv.config import parse
 from adpkv.output.screen import Screen
-from adpkv.worlds.mpi import ending
+from adpkv.worlds.mpi import ending, host_rank, leaving
 from adpkv.worlds.mpi import run as running
 from adpkv.worlds.mpi.ending import end_mpi
 from adpkv.worlds.mpi.rank_process import RankProcess
@@ -65,14 +65,14 @@ def stricken(how: str) -> None:
 def summed_up(number: int) -> None:
     """Rank 0 gets this signal when it has written the summary, before anybody has heard its
     code."""
-    complete = running.complete
+    complete = host_rank.complete
 
     def completed(*args: Any) -> dict[str, object]:
         complete(*args)
         os.kill(os.getpid(), number)
         raise AssertionError("it goes on")
 
-    running.complete = completed
+    host_rank.complete = completed
 
 
 def showing() -> None:
@@ -101,7 +101,7 @@ def main() -> int:
     rank, half = MPI.COMM_WORLD.rank, MPI.COMM_WORLD.size // 2
     ending.FINALIZE_BOUND_S = FINALIZE_BOUND_S  # type: ignore[misc]
     if how in ("stopped-leaving", "stopped-summed-up"):
-        running.LEAVE_BOUND_S = LEAVE_BOUND_S
+        leaving.LEAVE_BOUND_S = LEAVE_BOUND_S
     if str(rank) in victims:
         stricken(how)
     arrivals = [arrival(10 * i, 32, 4) for i in range(2000)]

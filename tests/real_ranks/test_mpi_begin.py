@@ -1,0 +1,106 @@
+"""A job's clock begins when every rank can take requests; who fails before that ends the start."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.real_ranks.conftest import MPIRUN, outlives_or_skip
+
+BOUND_S = 60.0
+
+FAILING = """
+import os, signal
+
+from adpkv.memory.host import HostMemory
+
+def memory(setting):
+    if setting.rank == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+    model = setting.experiment.model
+    shape = model.layers, model.kv_heads, model.head_dim, model.dtype_bytes
+    return HostMemory(setting.blocks, setting.block_tokens, *shape, setting.report)
+
+
+class Requests:
+    'The first one of a process is only looked at. The second one is served.'
+    made = total = 0
+
+    def __init__(self, how):
+        Requests.made += 1
+        if Requests.made < 2:
+            return
+        if how == "killed":
+            os.kill(os.getpid(), signal.SIGKILL)
+        raise RuntimeError("a planted failure")
+
+    def due_ns(self):
+        return 1 << 62
+
+    def take(self):
+        raise AssertionError
+
+    def ended(self, now_ns, number):
+        raise AssertionError
+"""
+CASES: dict[str, tuple[dict[str, Any], int, str]] = {
+    "a memory, killed": ({"kv_cache": {"memory": "failing:memory"}}, 5, "rank 2 (process"),
+    "what rank 0 runs beside itself, killed": (
+        {"workload": {"kind": "failing:Requests", "how": "killed"}},
+        5,
+        "rank 0 (process",
+    ),
+    "what rank 0 runs beside itself, raised": (
+        {"workload": {"kind": "failing:Requests", "how": "raised"}},
+        2,
+        "a planted failure",
+    ),
+}
+SERVES = {"kind": "script", "requests": [{"at": "0s", "prompt_tokens": 64, "output_tokens": 4}]}
+
+
+@pytest.mark.parametrize("late", ["rank", "coordinator", "model"])
+def test_time_begins_when_the_last_is_built(program: Any, tmp_path: Path, late: str) -> None:
+    """Arrivals at 0 had waited for memories, transports and models: 0.4 s on two busy cores, 1.5 s
+    on four GPUs."""
+    found = program("late", 4, str(tmp_path), late)
+    assert found.code == 0, found.err
+    assert len(list(tmp_path.glob("built.*"))) == len(list(tmp_path.glob("began.*"))) == 4
+    built = max(int(one.read_text()) for one in tmp_path.glob("built.*"))
+    began = min(int(one.read_text()) for one in tmp_path.glob("began.*"))
+    assert began >= built
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert (summary["requests"]["completed"], summary["violations"]) == (2, [])
+
+
+@pytest.mark.parametrize("by", ["adpkv", "mpirun"])
+@pytest.mark.parametrize("case", CASES)
+def test_who_fails_while_the_ranks_are_built_is_named(
+    jobs: Any, tmp_path: Path, case: str, by: str
+) -> None:
+    """The others have come to the beginning, and wait there."""
+    outlives_or_skip()
+    changed, code, named = CASES[case]
+    (tmp_path / "failing.py").write_text(FAILING)
+    data = {
+        "name": "failing",
+        "topology": {"context": {"ranks": 1}, "generation": {"ranks": 2}},
+        "workload": SERVES,
+        **changed,
+    }
+    (tmp_path / "failing.yaml").write_text(yaml.safe_dump(data))
+    argv = [str(Path(sys.executable).with_name("adpkv")), "run", "failing.yaml", "--quiet"]
+    if by == "mpirun":
+        argv = [str(MPIRUN), "--with-ft", "ulfm", "-n", "3", *argv]
+    found = jobs.finish(jobs.start([*argv, "--out", "out"], cwd=tmp_path), BOUND_S)
+    assert found.code == code, found.err
+    assert named in found.err
+    if code == 5:
+        assert "failed while the job started" in found.err
+        assert "waiting for the others" in found.err
+        assert "Traceback" not in found.err
