@@ -333,6 +333,24 @@ def test_a_rank_without_work_says_so_of_its_step(kind: str, tmp_path: Path) -> N
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.parametrize("kind", ["python", pytest.param("compiled", marks=needs_build)])
+def test_a_run_leaves_no_error_behind(kind: str, tmp_path: Path) -> None:
+    """Else each later error has it as its context, with all before it: an exploration had become
+    slower with each seed."""
+    code = (
+        "import sys, adpkv\n"
+        "from adpkv.build import build\n"
+        f"assert build() == {kind!r}\n"
+        "adpkv.simulate('quickstart')\n"
+        "assert sys.exc_info() == (None, None, None), sys.exc_info()"
+    )
+    python = sys.executable if kind == "python" else BUILDS[kind] / "bin" / "python"
+    done = subprocess.run(
+        [python, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+
+
 @needs_build
 def test_a_process_ends_at_once_there_too(tmp_path: Path) -> None:
     """What mypyc made is no stranger; an object whose end would be told is not taken apart."""

@@ -22,7 +22,7 @@ from adpkv.worlds.virtual.coordinator import VirtualHost
 from adpkv.worlds.virtual.course import Completed, Course
 from adpkv.worlds.virtual.event_queue import EventQueue
 from adpkv.worlds.virtual.history import REMEMBERED, SMALL, Noted, sites, told
-from adpkv.worlds.virtual.mismatch import left_alone
+from adpkv.worlds.virtual.mismatch import goes_on, left_alone
 from adpkv.worlds.virtual.offers import Offers
 from adpkv.worlds.virtual.places import Program, awaited, describe, place_text, whereabouts
 from adpkv.worlds.virtual.stretch import Columns, StepStretch
@@ -47,6 +47,7 @@ class VirtualGroup:
         "instance",
         "iteration",
         "last_step_ns",
+        "left",
         "members",
         "offers",
         "phases",
@@ -67,6 +68,8 @@ class VirtualGroup:
         """The world ranks of the living members, in the order of all lists here."""
         self.index = {rank: index for index, rank in enumerate(self.members)}
         self.failed: list[int] = []
+        self.left: set[int] = set()
+        """The members whose programs have ended."""
         self.broken = False
         """A rank failure broke the iteration, which is then repeated. So this iteration has more
         collectives than those that follow, and must not be taken as their pattern by a stretch."""
@@ -288,6 +291,19 @@ class VirtualGroup:
         self.phases = None
         self.await_the_world([resume(None) for resume in self.resume])
 
+    def end(self, result: Any) -> list[Any]:
+        """The result of the job's last collective; returns what each program ends with."""
+        found = []
+        for index, resume in enumerate(self.resume):
+            try:
+                resume(result)
+            except StopIteration as end:
+                self.left.add(index)
+                found.append(end.value)
+            else:
+                raise goes_on(self, index)
+        return found
+
     def awaits(self, index: int) -> Operation | None:
         """What a member awaits; None if it has not begun or is over."""
         if self.phases is not None and self.current[index] is not None:
@@ -297,8 +313,9 @@ class VirtualGroup:
 
     def places(self) -> list[Place]:
         """Where each member is."""
+        programs = [None if at in self.left else one for at, one in enumerate(self.programs)]
         return [
-            whereabouts(rank, self.programs[index], self.awaits(index))
+            whereabouts(rank, programs[index], self.awaits(index))
             for index, rank in enumerate(self.members)
         ]
 
@@ -355,11 +372,13 @@ class VirtualGroup:
         self._history.clear()
         self.offers = Offers(len(self.members))
         self.course.go_on()
-        for program in self.programs:
+        for index, program in enumerate(self.programs):
             # A suspended program holds references to its collective. Whatever it raises while it is
-            # closed is of no interest, and it may not await anything.
-            with suppress(Exception):
-                program.close()
+            # closed is of no interest, and it may not await anything. One that has ended, compiled
+            # by mypyc 2.4, would raise an error that stays the one being handled ever after.
+            if index not in self.left:
+                with suppress(Exception):
+                    program.close()
 
     def where(self) -> list[str]:
         """Where each member is, one line each."""

@@ -13,7 +13,7 @@ from adpkv.worlds.virtual.places import ALONE, LEFT, agreed, describe
 if TYPE_CHECKING:
     from adpkv.worlds.virtual.group import VirtualGroup
 
-__all__ = ["check_batches", "left_alone", "mismatch"]
+__all__ = ["check_batches", "goes_on", "left_alone", "mismatch"]
 
 
 def check_batches(group: VirtualGroup) -> None:
@@ -37,6 +37,12 @@ def left_alone(group: VirtualGroup) -> CollectiveMismatchError:
     gone = [f"rank {place.rank}" for place in group.places() if place.kind == LEFT]
     lines = [f"{group.instance.name}: {', '.join(gone)} left while others go on", *group.where()]
     return CollectiveMismatchError("\n".join(lines), group.places(), group.instance.index)
+
+
+def goes_on(group: VirtualGroup, index: int) -> CollectiveMismatchError:
+    """A program has not ended with the collective that ends the job."""
+    said = f"rank {group.members[index]} goes on after the job's last collective"
+    return CollectiveMismatchError(said, group.places(), group.instance.index)
 
 
 def mismatch(group: VirtualGroup, operations: Sequence[Any]) -> CollectiveMismatchError:

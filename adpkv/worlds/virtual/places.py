@@ -64,10 +64,10 @@ def awaited(program: Program) -> Operation | None:
     return next((at for at in held if isinstance(at, Operation)), None)
 
 
-def whereabouts(rank: int, program: Program, at: Operation | None) -> Place:
-    """Where a suspended program is that awaits `at`."""
+def whereabouts(rank: int, program: Program | None, at: Operation | None) -> Place:
+    """Where a suspended program is that awaits `at`; None: one that has ended."""
     if at is None:
-        left = getcoroutinestate(program) == CORO_CLOSED
+        left = program is None or getcoroutinestate(program) == CORO_CLOSED
         return Place(rank, LEFT if left else UNBEGUN, "", 0)
     return Place(rank, at.kind, at.place, at.iteration)
 

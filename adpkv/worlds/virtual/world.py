@@ -17,7 +17,6 @@ from adpkv.core.plan import Plan
 from adpkv.core.topology import Kind, Topology
 from adpkv.diagnosis.rank_knowledge import RankKnowledge
 from adpkv.errors import (
-    CollectiveMismatchError,
     DeadlockError,
     HostLostError,
     LivelockError,
@@ -262,18 +261,9 @@ class VirtualWorld:
         payloads = tuple([operation.payload for operation in operations])
         result = payloads if first.combine is None else first.combine(payloads)
         for group in self.groups:
-            for index, resume in enumerate(group.resume):
-                try:
-                    resume(result)
-                except StopIteration as end:
-                    self._results[group.members[index]] = end.value
-                    self._leaves()
-                else:
-                    raise CollectiveMismatchError(
-                        f"rank {group.members[index]} goes on after the job's last collective",
-                        group.places(),
-                        group.instance.index,
-                    )
+            for rank, value in zip(group.members, group.end(result), strict=True):
+                self._results[rank] = value
+                self._leaves()
 
     # -- time ----------------------------------------------------------------------------------
 
