@@ -19,6 +19,7 @@ from typing import Any, Final
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from adpkv.errors import UsageError
 from adpkv.pydantic_plugins import without_plugins
 
 __all__ = ["CommandGroup", "Commands"]
@@ -113,9 +114,15 @@ class CommandGroup(TyperGroup):
         return list(self.lazy)
 
     def make_context(self, *args: Any, **kwargs: Any) -> Any:
-        """Typer's; reads the options before the command."""
-        with _lean_errors(), without_plugins():
-            return super().make_context(*args, **kwargs)
+        """Typer's; reads the options before the command. --install-completion happens here."""
+        try:
+            with _lean_errors(), without_plugins():
+                return super().make_context(*args, **kwargs)
+        except OSError as error:
+            if error.filename is None:
+                raise
+            told = f"--install-completion: {error.filename}: cannot be written: {error.strerror}"
+            raise UsageError(told) from None
 
     def invoke(self, ctx: Any) -> Any:
         """Typer's; finds the command, reads its options and runs it."""

@@ -59,7 +59,7 @@ class Experiment(Section):
     bit."""
 
     name: Annotated[str, Field(strict=True, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")] = Field(
-        description="part of the output folder's name: letters, digits, dot, dash, underscore"
+        description="part of the output folder's name: ASCII letters, digits, dot, dash, underscore"
     )
     seed: int = Field(
         default=0,

@@ -151,12 +151,17 @@ def _kind(field: Schema, schema: Schema) -> str:
 def _bounds(field: Schema) -> str:
     parts = []
     if "minimum" in field:
-        parts.append(f"≥ {field['minimum']:g}")
+        parts.append(f"≥ {_number(field['minimum'])}")
     if "exclusiveMinimum" in field:
-        parts.append(f"> {field['exclusiveMinimum']:g}")
+        parts.append(f"> {_number(field['exclusiveMinimum'])}")
     if field.get("maximum", LARGEST) != LARGEST:
-        parts.append(f"≤ {field['maximum']:g}")
+        parts.append(f"≤ {_number(field['maximum'])}")
     return f" {', '.join(parts)}" if parts else ""
+
+
+def _number(number: float) -> str:
+    """Not rounded: the most that is allowed is what is said."""
+    return f"{number:,d}" if isinstance(number, int) else f"{number:,.15g}"
 
 
 def _not_null(field: Schema) -> Schema:

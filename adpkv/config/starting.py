@@ -39,8 +39,8 @@ def start_file(name: str, source: str = DEFAULT_SOURCE) -> Path:
     own = path.stem
     if not _NAME.fullmatch(own) or not isinstance(_scalar(own), str):
         raise UsageError(
-            f"{name!r}: an experiment needs a name of up to 64 letters, digits, `.`, `_` and `-`,"
-            " that is no number"
+            f"{name!r}: an experiment needs a name of up to 64 ASCII letters, digits, `.`, `_` and"
+            " `-`, that is no number"
         )
     text = _text_of(source)
     text = _NAME_LINE.sub(lambda found: f"name: {own}{found[1] or ''}", text, count=1)
@@ -48,13 +48,23 @@ def start_file(name: str, source: str = DEFAULT_SOURCE) -> Path:
     command = re.compile(rf"(adpkv (?:run|simulate|validate) ){re.escape(source)}(?![\w-])")
     text = command.sub(lambda found: found[1] + shlex.quote(str(path)), text)
     try:
-        with path.open("x", encoding="utf-8") as file:
-            file.write(text)
+        _write_new(path, text)
     except FileExistsError:
         raise UsageError(f"{path}: is there already, and is left as it is") from None
     except OSError as error:
         raise UsageError(f"{path}: cannot be written: {error.strerror}") from None
     return path
+
+
+def _write_new(path: Path, text: str) -> None:
+    """On a full disk nothing is left: an empty file would be taken for an experiment next time."""
+    with path.open("x", encoding="utf-8") as file:
+        try:
+            file.write(text)
+            file.flush()
+        except BaseException:
+            path.unlink()
+            raise
 
 
 def _text_of(source: str) -> str:

@@ -92,7 +92,9 @@ _PHRASES: Final[Mapping[str, str]] = {
     "string_too_short": "must not be empty",
     "string_unicode": "has a code point that is no character",
     "too_long": "must not have more than {max_length} entries",
-    "string_pattern_mismatch": "must be letters, digits, dots, dashes and underscores, at most 64",
+    "string_pattern_mismatch": (
+        "must be ASCII letters, digits, dots, dashes and underscores, at most 64"
+    ),
     "model_type": "must be a mapping of keys to values",
     "dict_type": "must be a mapping of keys to values",
     "model_attributes_type": "must be a mapping of keys to values",

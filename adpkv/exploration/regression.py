@@ -38,7 +38,8 @@ def regression_files(recorded: Recorded, name: str) -> Files:
     """
     if not _NAME.fullmatch(name):
         raise UsageError(
-            f"--as-regression {name}: letters, digits, dots, dashes and underscores, at most 64"
+            f"--as-regression {name}: ASCII letters, digits, dots, dashes and underscores,"
+            " at most 64"
         )
     stem = re.sub(r"\W", "_", name).lower()
     case = recorded.case

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,9 +15,16 @@ from adpkv.cli.group import Commands
 from adpkv.errors import DeadlockError, MissingPieceError
 
 
-def _adpkv(*argv: str) -> subprocess.CompletedProcess[str]:
+def _adpkv(*argv: str, **environment: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", "from adpkv.cli.app import main; main()", *argv]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env=os.environ | environment,
+    )
 
 
 def _exit_code(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> object:
@@ -38,6 +46,15 @@ def test_help_lists_every_command() -> None:
 def test_the_version() -> None:
     ended = _adpkv("--version")
     assert (ended.returncode, ended.stdout) == (0, f"adpkv {__version__}\n")
+
+
+def test_a_home_in_which_no_completion_can_be_installed(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.touch()
+    ended = _adpkv("--install-completion", "bash", HOME=str(home))
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr.startswith(f"adpkv: --install-completion: {home}")
+    assert ended.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize("argv", [("fly",), ("simulate",), ("simulate", "x", "--seed", "abc")])

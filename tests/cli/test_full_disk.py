@@ -12,6 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from adpkv.cli.app import app
+from adpkv.errors import UsageError
 from adpkv.whole_files import whole, write_whole
 from tests.output.test_losses import files_end_at
 
@@ -35,6 +36,18 @@ def test_a_file_is_whole_or_what_it_was(tmp_path: Path) -> None:
         raise KeyboardInterrupt
     assert [one.name for one in tmp_path.iterdir()] == ["file"]
     assert path.read_text() == "before"
+
+
+@pytest.mark.parametrize("room", [0, 100])
+def test_no_part_of_an_experiment_is_left(room: int, tmp_path: Path) -> None:
+    """It would be there already when `adpkv init` is called again."""
+    words = ["init", str(tmp_path / "mine")]
+    with files_end_at(room):
+        ended = CliRunner().invoke(app, words)
+    assert isinstance(ended.exception, UsageError)
+    assert str(ended.exception).endswith("mine.yaml: cannot be written: File too large")
+    assert list(tmp_path.iterdir()) == []
+    assert CliRunner().invoke(app, words).exit_code == 0
 
 
 def test_a_find_is_told_though_its_dumps_have_no_room(tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ def test_a_list_is_entered_by_index(tmp_path: Path) -> None:
 def test_a_value_may_hold_an_equals_sign(tmp_path: Path) -> None:
     problems = problems_in(tmp_path, minimal(), "name=a=b")
     assert problems == (
-        "name: must be letters, digits, dots, dashes and underscores, at most 64 "
+        "name: must be ASCII letters, digits, dots, dashes and underscores, at most 64 "
         "(found 'a=b', from --set)",
     )
 

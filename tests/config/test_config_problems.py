@@ -40,7 +40,7 @@ policy: {}
 def test_all_problems_are_told_at_once_in_the_order_of_the_file(tmp_path: Path) -> None:
     assert problems_of(tmp_path, WRONG_EVERYWHERE) == (
         "FILE:24: the key 'policy' appears twice",
-        "name: must be letters, digits, dots, dashes and underscores, at most 64 "
+        "name: must be ASCII letters, digits, dots, dashes and underscores, at most 64 "
         "(found 'a b', line 1)",
         "topolgy: is not known here: did you mean topology? (found a mapping, line 2)",
         "topology.generation.ranks: must be a whole number (found '4', line 5)",

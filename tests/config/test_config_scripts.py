@@ -132,8 +132,8 @@ BROKEN: list[tuple[dict[str, Any], tuple[str, ...]]] = [
     (
         regression(id="a b", titel="x", before={"virtual": {"quarantined": "5..2"}}),
         (
-            "regression.id: must be letters, digits, dots, dashes and underscores, at most 64 "
-            "(found 'a b')",
+            "regression.id: must be ASCII letters, digits, dots, dashes and underscores, at most"
+            " 64 (found 'a b')",
             "regression.before.virtual.quarantined: ends before it begins (found '5..2')",
             "regression.titel: is not known here: did you mean title? (found 'x')",
         ),

@@ -153,7 +153,7 @@ def test_no_file_is_overwritten() -> None:
     assert Path("mine.yaml").read_text() == "mine"
 
 
-@pytest.mark.parametrize("name", ["", "a b", "12", ".hidden", "x" * 65, "true"])
+@pytest.mark.parametrize("name", ["", "a b", "12", ".hidden", "x" * 65, "true", "größe"])
 def test_a_name_that_no_experiment_can_have_is_refused(name: str) -> None:
     with pytest.raises(UsageError, match="an experiment needs a name"):
         start_file(name)
