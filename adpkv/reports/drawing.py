@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from adpkv.reports.plot import HOVERED, Page, altair, time_axis, tooltip
 from adpkv.reports.series import Floats, rounded
 
-__all__ = ["NS_PER_S", "lines_of", "mark_tip", "rows_of", "stacked", "with_marks"]
+__all__ = ["NS_PER_S", "from_zero", "lines_of", "mark_tip", "rows_of", "stacked", "with_marks"]
 
 NS_PER_S: Final = 1e9
+
+FEW: Final = 6
+"""Below this many, an axis has a tick for each whole number."""
 
 
 def with_marks(page: Page, chart: Any) -> Any:
@@ -43,24 +47,45 @@ def mark_tip(alt: Any) -> list[Any]:
 
 
 def rows_of(edges: Floats, values: Floats, series: str) -> list[dict[str, Any]]:
-    """A row for each bin: where it begins in seconds, the series, its value."""
-    starts = edges[:-1] / NS_PER_S
-    return [
+    """A row for each bin: where it begins in seconds, the series, its value. And one where the last
+    bin ends: a line of steps has its last step up to there, and would end where that begins."""
+    found = [
         {"t": at, "s": series, "v": value}
-        for at, value in zip(rounded(starts, 7), rounded(values), strict=True)
+        for at, value in zip(rounded(edges / NS_PER_S, 7), rounded(values), strict=False)
     ]
+    return [*found, {**found[-1], "t": rounded(edges[-1:] / NS_PER_S, 7)[0]}]
+
+
+def from_zero(rows: Sequence[Mapping[str, Any]], value: str = "v", **more: Any) -> Any:
+    """The scale of what is never negative: with nothing but zeros, zero is still its lower end,
+    where Vega would have it in the middle."""
+    bounds = {} if any(row[value] for row in rows) else {"domain": [0, 1]}
+    return altair().Scale(**bounds, **more)
+
+
+def whole_axis(highest: float) -> Any:
+    """An axis of whole numbers. Vega puts ticks between them where there are few, in spite of
+    `tickMinStep`, and with the format "d" 0, 0.5 and 1 are "0", "1" and "1"."""
+    few = {"values": list(range(max(1, int(highest)) + 1))} if highest < FEW else {}
+    return altair().Axis(format=",d", tickMinStep=1, **few)
 
 
 def stacked(
-    alt: Any,
+    page: Page,
     data: str,
     names: Sequence[str],
     colours: Sequence[str],
     title: str,
     form: str,
     name: str | None = None,
+    whole: bool = False,
 ) -> Any:
     """Areas on each other, in this order from above, with all values of a bin in one tooltip."""
+    alt = altair()
+    sums = Counter[float]()
+    for row in page.data[data]:
+        sums[row["t"]] += row["v"]
+    y = {"axis": whole_axis(max(sums.values(), default=0))} if whole else {}
     base = alt.Chart(alt.NamedData(data))
     place = "indexof(" + repr(list(names)).replace('"', "'") + ", datum.s)"
     area = (
@@ -68,7 +93,7 @@ def stacked(
         .mark_area(interpolate="step-after", clip=True)
         .encode(
             x=time_axis(alt),
-            y=alt.Y("v:Q", title=title, stack="zero"),
+            y=alt.Y("v:Q", title=title, stack="zero", scale=from_zero(page.data[data]), **y),
             color=alt.Color(
                 "s:N", scale=alt.Scale(domain=list(names), range=list(colours)), sort=list(names)
             ),
@@ -107,16 +132,17 @@ def lines_of(
     rows: Sequence[Mapping[str, Any]],
     title: str,
     form: str = ".3s",
-    y: Mapping[str, Any] | None = None,
+    whole: bool = False,
 ) -> Any:
     """A line for each series, told apart by colour and dashes."""
     alt = altair()
+    y = {"axis": whole_axis(max((row["v"] for row in rows), default=0))} if whole else {}
     page.data[data] = rows
     names = list(dict.fromkeys(str(row["s"]) for row in rows))
     base = alt.Chart(alt.NamedData(data))
     line = base.mark_line(interpolate="step-after", clip=True).encode(
         x=time_axis(alt),
-        y=alt.Y("v:Q", title=title, **(y or {})),
+        y=alt.Y("v:Q", title=title, scale=from_zero(rows), **y),
         color=alt.Color("s:N", scale=alt.Scale(domain=names)),
         strokeDash=alt.StrokeDash("s:N", scale=alt.Scale(domain=names)),
     )

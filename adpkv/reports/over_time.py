@@ -77,7 +77,6 @@ def _mark_rows(run: RunData, edges: Floats) -> list[dict[str, Any]]:
 
 
 def _in_flight(page: Page, run: RunData, edges: Floats) -> Plot:
-    alt = altair()
     at = run.requests["arrival_ns"].copy()
     rows = []
     for phase, columns in PHASES.items():
@@ -90,7 +89,7 @@ def _in_flight(page: Page, run: RunData, edges: Floats) -> Plot:
     page.data["in_flight"] = rows
     names = [*PHASES, *(["without an answer"] if len(run.open_ns) else [])]
     colours = [*PHASE_COLOURS, *(["$red"] if len(run.open_ns) else [])]
-    area = stacked(alt, "in_flight", names, colours, "requests in flight", ".2f", BRUSHED)
+    area = stacked(page, "in_flight", names, colours, "requests in flight", ".2f", BRUSHED)
     return Plot(
         "in-flight",
         "Requests in flight, by phase",
@@ -129,7 +128,6 @@ def _what_happened(page: Page) -> Plot:
 
 
 def _outcomes(page: Page, run: RunData) -> Plot:
-    alt = altair()
     wide = edges_of(run.end_ns, 80)
     rows = []
     for number, outcome in enumerate(OUTCOMES):
@@ -140,12 +138,13 @@ def _outcomes(page: Page, run: RunData) -> Plot:
     width_s = run.end_ns / NS_PER_S / 80
     names = [name for name in OUTCOME_COLOURS if any(row["s"] == name for row in rows)]
     area = stacked(
-        alt,
+        page,
         "outcomes",
         names,
         [OUTCOME_COLOURS[name] for name in names],
         f"answers in {width_s:.3g} s",
         "d",
+        whole=True,
     )
     return Plot(
         "outcomes",

@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 
 from adpkv.core.topology import Topology
-from adpkv.reports.drawing import with_marks
+from adpkv.reports.drawing import from_zero, rows_of, with_marks
 from adpkv.reports.plot import Choice, Page, Plot, altair, time_axis, tooltip
 from adpkv.reports.rank_series import of_ranks, rank_rates, totals
 from adpkv.reports.run_data import RunData
@@ -127,10 +127,7 @@ def _wait_over_time(page: Page, run: RunData) -> Plot:
         in_steps = sum((steps[rank] for rank in known), np.zeros(BINS))
         waited = np.maximum(in_steps - sum((own[rank] for rank in known), np.zeros(BINS)), 0)
         share = np.divide(waited, in_steps, out=np.full(BINS, np.nan), where=in_steps > 1e-6)
-        rows += [
-            {"t": at, "s": instance.name, "v": value}
-            for at, value in zip(rounded(edges[:-1] / NS_PER_S, 7), rounded(share), strict=True)
-        ]
+        rows += rows_of(edges, share, instance.name)
     page.data["waits"] = rows
     names = list(dict.fromkeys(str(row["s"]) for row in rows))
     line = (
@@ -138,7 +135,12 @@ def _wait_over_time(page: Page, run: RunData) -> Plot:
         .mark_line(interpolate="step-after", clip=True)
         .encode(
             x=time_axis(alt),
-            y=alt.Y("v:Q", title="share of the time in steps", axis=alt.Axis(format="%")),
+            y=alt.Y(
+                "v:Q",
+                title="share of the time in steps",
+                axis=alt.Axis(format="%"),
+                scale=from_zero(rows),
+            ),
             color=alt.Color("s:N", scale=alt.Scale(domain=names)),
             strokeDash=alt.StrokeDash("s:N", scale=alt.Scale(domain=names)),
             tooltip=tooltip(alt, instance="s:N", at_s="t:Q|.3f", waited="v:Q|.1%"),
@@ -214,7 +216,7 @@ def _map(page: Page, field: str, title: str, form: str) -> Any:
             y=alt.Y("r:N", title="rank", sort=None, axis=alt.Axis(labelOverlap=False)),
             color=alt.Color(
                 f"{field}:Q",
-                scale=alt.Scale(scheme="viridis"),
+                scale=from_zero(page.data["map"], field, scheme="viridis"),
                 legend=alt.Legend(
                     title=title, format=form, gradientLength=200, gradientThickness=10
                 ),

@@ -22,8 +22,6 @@ STATE_COLOURS: Final = ("$red", "$orange", "$blue", "$sky", "$pale")
 MOST_INSTANCES: Final = 12
 """Instances that can be chosen one by one."""
 
-_WHOLE: Final = {"axis": {"tickMinStep": 1, "format": "d"}}
-
 
 def _instances(run: RunData) -> list[tuple[str, Sequence[Instance]]]:
     """What can be chosen: all instances of a kind together, and each alone if there are few."""
@@ -40,7 +38,6 @@ def _instances(run: RunData) -> list[tuple[str, Sequence[Instance]]]:
 
 def blocks(page: Page, run: RunData, edges: Floats) -> Plot:
     """KV blocks by state, of all instances of a kind and of each."""
-    alt = altair()
     choices = []
     for number, (label, instances) in enumerate(_instances(run)):
         ranks = [rank for instance in instances for rank in instance.members]
@@ -50,11 +47,11 @@ def blocks(page: Page, run: RunData, edges: Floats) -> Plot:
             row for state in STATES for row in rows_of(edges, found[state], state.replace("_", " "))
         ]
         names = [state.replace("_", " ") for state in STATES]
-        area = stacked(alt, data, names, STATE_COLOURS, "KV blocks", ",d")
+        area = stacked(page, data, names, STATE_COLOURS, "KV blocks", ",d")
         choices.append(Choice(label, with_marks(page, area)))
         in_use = f"{data}-in-use"
         page.data[in_use] = [row for row in page.data[data] if row["s"] in names[:3]]
-        area = stacked(alt, in_use, names[:3], STATE_COLOURS[:3], "KV blocks", ",d")
+        area = stacked(page, in_use, names[:3], STATE_COLOURS[:3], "KV blocks", ",d")
         choices.append(Choice(f"{label}, in use", with_marks(page, area)))
     return Plot(
         "blocks",
@@ -74,14 +71,14 @@ def in_doubt(page: Page, run: RunData, edges: Floats) -> Plot:
     for instance in run.topology.instances[:MOST_INSTANCES]:
         own = doubts[np.isin(doubts[:, 1], np.array(instance.members))]
         rows += rows_of(edges, _highest(own, edges), instance.name)
-    quarantine = lines_of(page, "doubtful", rows, "transfers in quarantine", "d", _WHOLE)
+    quarantine = lines_of(page, "doubtful", rows, "transfers in quarantine", "d", whole=True)
     choices = [Choice("in quarantine", quarantine)]
     if run.samples:
         rows = []
         for instance in run.topology.instances[:MOST_INSTANCES]:
             under_way = of_ranks(run, instance.members, "transfers", edges)
             rows += rows_of(edges, under_way, instance.name)
-        chart = lines_of(page, "transfers", rows, "transfers under way", "d", _WHOLE)
+        chart = lines_of(page, "transfers", rows, "transfers under way", "d", whole=True)
         choices.append(Choice("under way", chart))
     peak = run.summary["transfers"]["quarantined_peak"]
     budget = run.experiment.transceiver.quarantine_budget

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 from collections import Counter
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,72 @@ def test_the_page_needs_nothing_else(page: Page) -> None:
     assert not re.findall(r"(?:src|href)\s*=\s*[\"'](?!#)|@import|url\(", without_scripts)
 
 
+def _bins(page: Page, data: str) -> list[Mapping[str, Any]]:
+    """Without the rows that only say where the last bin ends."""
+    return [row for row in page.data[data] if row["t"] < max(one["t"] for one in page.data[data])]
+
+
+def test_what_is_drawn_over_time_goes_to_the_end_of_the_run(page: Page) -> None:
+    """Steps end where the last row is, and the last answer is always in the last bin."""
+    stepped = {
+        mark["data"]["name"]
+        for plot in page.plots
+        for choice in plot.choices
+        for mark in _layers(choice.chart.to_dict())
+        if isinstance(mark["mark"], dict) and mark["mark"].get("interpolate") == "step-after"
+        if plot.over_time
+    }
+    assert len(stepped) > 5
+    for name in stepped:
+        last: dict[str, list[Any]] = {}
+        for row in page.data[name]:
+            last.setdefault(row["s"], []).append(row)
+        for *_, before, end in last.values():
+            assert end["t"] == pytest.approx(page.end_s, rel=1e-6)
+            assert (before["v"], before["t"] < end["t"]) == (end["v"], True)
+
+
+def _layers(spec: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    if "mark" in spec:
+        yield spec
+    for layer in spec.get("layer", ()):
+        yield from _layers({"data": spec.get("data"), **layer})
+
+
+def test_nothing_but_zeros_is_drawn_at_the_lower_end(tmp_path: Path) -> None:
+    nothing = {"workload.requests": 1, "workload.cancel.probability": 1}
+    at_once = {"workload.cancel.delay": {"min": "0s", "max": "0s"}}
+    adpkv.simulate("quickstart", set={**nothing, **at_once}, out=tmp_path / "run")
+    page = report_of(tmp_path / "run")
+    scales = [
+        mark["encoding"][axis].get("scale", {})
+        for plot in page.plots
+        for choice in plot.choices
+        for mark in _layers(choice.chart.to_dict())
+        for axis in ("y", "color")
+        if axis in mark["encoding"]
+        and plot.name in ("throughput", "quarantine", "waits", "rank-map")
+        and mark["encoding"][axis].get("type") == "quantitative"
+    ]
+    assert len([one for one in scales if one.get("domain") == [0, 1]]) > 6
+
+
+def test_counts_have_ticks_at_whole_numbers_only(tmp_path: Path) -> None:
+    adpkv.simulate("quickstart", set={"workload.requests": 1}, out=tmp_path / "run")
+    page = report_of(tmp_path / "run")
+    ticks = {
+        choice.label or plot.name: next(
+            mark["encoding"]["y"]["axis"]["values"]
+            for mark in _layers(choice.chart.to_dict())
+            if "y" in mark["encoding"]
+        )
+        for plot in page.plots
+        for choice in plot.choices
+        if plot.name in ("outcomes", "quarantine")
+    }
+    assert ticks == {"outcomes": [0, 1], "in quarantine": [0, 1], "under way": [0, 1]}
+
+
 def test_figures_and_causes_are_those_of_the_run(page: Page, run: Path) -> None:
     result = adpkv.load_run(run)
     counts = Counter(one.outcome.value for one in result.requests)
@@ -86,7 +153,7 @@ def test_figures_and_causes_are_those_of_the_run(page: Page, run: Path) -> None:
         assert re.search(rf"{outcome.replace('_', ' ')}</td>.*?>{count:,}</td>", told)
     assert "its transfer took too long" in told
     drawn = Counter[str]()
-    for row in page.data["outcomes"]:
+    for row in _bins(page, "outcomes"):
         drawn[row["s"]] += row["v"]
     assert drawn == {name.replace("_", " "): count for name, count in counts.items()}
 
@@ -94,11 +161,12 @@ def test_figures_and_causes_are_those_of_the_run(page: Page, run: Path) -> None:
 def test_time_in_flight_adds_up_to_that_of_all_requests(page: Page, run: Path) -> None:
     result = adpkv.load_run(run)
     in_all = sum(one.ended_ns - one.arrival_ns for one in result.requests) / 1e9
-    bins = {row["t"] for row in page.data["in_flight"]}
-    drawn = sum(row["v"] for row in page.data["in_flight"]) * page.end_s / len(bins)
+    rows = _bins(page, "in_flight")
+    bins = {row["t"] for row in rows}
+    drawn = sum(row["v"] for row in rows) * page.end_s / len(bins)
     assert drawn == pytest.approx(in_all, rel=1e-3)
     decode = sum(one.decode_ns + one.decode_queue_ns for one in result.requests) / 1e9
-    only = sum(row["v"] for row in page.data["in_flight"] if row["s"] == "decode")
+    only = sum(row["v"] for row in rows if row["s"] == "decode")
     assert only * page.end_s / len(bins) == pytest.approx(decode, rel=1e-3)
 
 
@@ -106,7 +174,7 @@ def test_tokens_over_time_add_up_to_those_that_were_made(page: Page, run: Path) 
     result = adpkv.load_run(run)
     last = {one.rank: one.tokens for one in result.samples}
     made = sum(last[rank] for rank in range(4, 8))
-    rows = page.data["output-tokens-made"]
+    rows = _bins(page, "output-tokens-made")
     assert sum(row["v"] for row in rows) * page.end_s / len(rows) == pytest.approx(made, rel=1e-3)
 
 
@@ -185,11 +253,12 @@ def test_without_events_there_is_less_and_it_says_so(tmp_path: Path) -> None:
     names = [plot.name for plot in page.plots]
     assert "latency-over-time" in names
     assert "blocks" not in names
-    tokens = sum(one["v"] for one in page.data["output-tokens-made"]) * page.end_s
+    rows = _bins(page, "output-tokens-made")
+    tokens = sum(one["v"] for one in rows) * page.end_s
     made = sum(one.tokens for one in adpkv.load_run(tmp_path / "run").requests)
     first = plot_spec(page, page.plots[0], 0)
     assert {"near", "chosen"} <= {one["name"] for one in first["params"]}, "without faults too"
-    assert tokens / len(page.data["output-tokens-made"]) == pytest.approx(made, rel=0.02)
+    assert tokens / len(rows) == pytest.approx(made, rel=0.02)
 
 
 def test_a_run_that_got_stuck_before_any_answer(tmp_path: Path) -> None:
