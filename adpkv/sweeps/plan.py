@@ -6,6 +6,7 @@ of the wrong type, settings that do not go together, a trace that cannot be read
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
@@ -36,6 +37,8 @@ World = Literal["virtual", "mpi"]
 
 TRIALS: Final = 64
 """How many points a search tries unless told."""
+
+_FOUND: Final = re.compile(r" \(found (.*), from set\)$", re.DOTALL)
 
 MOST_SHOWN: Final = 20
 """How many different problems are listed."""
@@ -174,7 +177,7 @@ def check_points(
         ConfigError: some are not valid; the error lists all problems, and which points have them.
     """
     points = [point.settings for point in plan.points] or _ends(plan)
-    problems: dict[str, list[Settings]] = {}
+    problems: dict[str, dict[str, list[Settings]]] = {}  # by what is wrong, and what was found
     traces: set[str] = set()
     for settings in points:
         try:
@@ -187,13 +190,14 @@ def check_points(
                 build(experiment)
         except ConfigError as error:
             for line in error.problems:
-                text = line.replace(", from set)", f", from {by})")
-                text = f"{by} {text[4:]}" if text.startswith("set ") else text
-                problems.setdefault(text, []).append(settings)
+                text = f"{by} {line[4:]}" if line.startswith("set ") else line
+                value = _FOUND.search(text)
+                wrong, found = (text[: value.start()], value[1]) if value else (text, "")
+                problems.setdefault(wrong, {}).setdefault(found, []).append(settings)
         except UsageError as error:
-            problems.setdefault(str(error), []).append(settings)
+            problems.setdefault(str(error), {}).setdefault("", []).append(settings)
     if problems:
-        lines = [_line(text, having, len(points)) for text, having in problems.items()]
+        lines = [_line(wrong, found, by, len(points)) for wrong, found in problems.items()]
         more = (
             [f"and {counted(len(lines) - MOST_SHOWN, 'more problem')}"]
             if len(lines) > MOST_SHOWN
@@ -202,7 +206,12 @@ def check_points(
         raise ConfigError(f"{plan.name}, varied", [*lines[:MOST_SHOWN], *more])
 
 
-def _line(text: str, having: Sequence[Settings], points: int) -> str:
+def _line(wrong: str, found: Mapping[str, Sequence[Settings]], by: str, points: int) -> str:
+    """A path that is no key is so with each of its values: that is one problem, and one line."""
+    having = [settings for those in found.values() for settings in those]
+    value, *others = found
+    more = f" and {counted(len(others), 'other value')}" if others else ""
+    text = f"{wrong} (found {value}{more}, from {by})" if value else wrong
     if len(having) == points:
         return text
     return f"{text} [{len(having)} of {points} points, such as {settings_text(having[0])}]"

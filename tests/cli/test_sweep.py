@@ -114,6 +114,19 @@ def test_all_that_is_wrong_with_points_is_said_before_the_first_runs(tmp_path: P
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_is_wrong_with_every_value_is_one_problem(tmp_path: Path) -> None:
+    wrong = ("--vary", "workload.rat=1..50+1", "--vary", "kv_cache.blocks=0,1,512")
+    done = sweep(tmp_path, "quickstart", *wrong)
+    assert done.returncode == 2
+    assert done.stderr.splitlines() == [
+        "adpkv: quickstart, varied: 2 problems",
+        "  kv_cache.blocks: must be at least 2 (found 0 and 1 other value, from --vary) "
+        "[100 of 150 points, such as workload.rat=1, kv_cache.blocks=0]",
+        "  workload.rat: is not known here: did you mean rate? "
+        "(found 1 and 49 other values, from --vary)",
+    ]
+
+
 def test_ctrl_c_keeps_what_has_ended_and_says_how_to_go_on(tmp_path: Path) -> None:
     process = started(
         tmp_path,
