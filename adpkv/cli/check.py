@@ -136,7 +136,8 @@ def _performed(
                 progress.clear()
         written = []
         if dumps is not None and found.report is not None and not found.report.unending:
-            written = _dumped(session, from_token(found.report.token), dumps)
+            with session.silent():
+                written = _dumped(session, from_token(found.report.token), dumps)
     if found.report is None or choices is not None:
         return found, written
     smaller = with_fewer_ranks(session, found.report)

@@ -188,13 +188,20 @@ def _failed(session: Session, world: World, done: int, began: float, operations:
     assert world.failure is not None
     choices = world.choices
     if world.failure.what is not What.HANG:
-        choices = simpler(session, world)
+        with session.silent():
+            choices = simpler(session, world)
     return _report(session, choices, done, began, operations)
 
 
 def _report(
     session: Session, choices: Sequence[int], done: int, began: float, operations: int
 ) -> Checked:
+    with session.silent():
+        report = _explained(session, choices, done)
+    return Checked(done, operations, time.monotonic() - began, report)
+
+
+def _explained(session: Session, choices: Sequence[int], done: int) -> Report:
     seen: list[Evidence] = []
 
     def look(world: World) -> None:
@@ -214,8 +221,7 @@ def _report(
     if evidence.failure.what is not What.HANG:
         why = reason_of(session, choices, diagnosis)
         races = races_of(session, choices)
-    report = _told(session, evidence, choices, done, why=why, races=races)
-    return Checked(done, operations, time.monotonic() - began, report)
+    return _told(session, evidence, choices, done, why=why, races=races)
 
 
 def _told(

@@ -140,7 +140,9 @@ def to_token(choices: Sequence[int]) -> str:
 
 def from_token(token: str) -> list[int]:
     """The way back. Raises UsageError for what is no token."""
-    wrong = UsageError(f"{token[:40]!r} is no token of a schedule: they begin with {PREFIX}")
+    wrong = UsageError(
+        f"{token[:40]!r} is no token of a schedule: copy the whole one of a replay line"
+    )
     if not token.startswith(PREFIX) or not token.isascii():
         raise wrong
     text = token[len(PREFIX) :]

@@ -66,14 +66,13 @@ def is_open(evidence: Evidence) -> bool:
 def left_out(session: Session, choices: Sequence[int]) -> LeftOut:
     """Who left out which collective; empty if that does not explain that they are stuck."""
     bound, driver = session.driver.most_seconds, session.driver
-    show, session.show = session.show, None
     driver.most_seconds = min(bound, MOST_SECONDS)
     try:
         return _searched(session, choices)
     except UnendingRankError:
         return {}
     finally:
-        session.show, driver.most_seconds = show, bound
+        driver.most_seconds = bound
 
 
 def _searched(session: Session, choices: Sequence[int]) -> LeftOut:

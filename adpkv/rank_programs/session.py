@@ -7,7 +7,7 @@ import os
 import shlex
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -158,6 +158,16 @@ class Session:
                 look(world)
         world.mailboxes.clear()  # they know the world too: no cycle is left to collect
         return world
+
+    @contextlib.contextmanager
+    def silent(self) -> Iterator[None]:
+        """Nothing of what ranks print is shown: of a schedule that is made again to explain it,
+        all has been shown."""
+        show, self.show = self.show, None
+        try:
+            yield
+        finally:
+            self.show = show
 
     def of(self, ranks: int) -> Session:
         """Another one of the same program, with another number of ranks."""

@@ -61,6 +61,19 @@ def test_a_good_program_ends_with_0(here: Path) -> None:
     assert json.loads(call("good:program", "--json").stdout)["ok"] is True
 
 
+def test_what_ranks_print_is_shown_once_and_not_again_as_a_find_is_explained(here: Path) -> None:
+    (here / "parting.py").write_text(
+        "async def program(rank):\n    print('hello')\n    await rank.barrier()\n"
+        "    if rank.rank:\n        await rank.barrier()\n"
+    )
+    target = ("parting.py:program", "-n", "3", "--show")
+    for words in (target, (*target, "--replay", "c1."), (*target, "--flight-recorder", "dumps")):
+        done = call(*words)
+        assert done.exit_code == 3
+        before = done.stdout.partition("deadlock")[0].splitlines()
+        assert sorted(before) == [f"rank {rank}: hello" for rank in range(3)]
+
+
 @pytest.mark.parametrize(
     ("target", "text", "told"),
     [
