@@ -14,7 +14,9 @@ from typing import Final
 __all__ = [
     "COLUMNS",
     "CONTEXT_COLUMNS",
+    "CONTEXT_PLACE",
     "GENERATION_COLUMNS",
+    "GENERATION_PLACE",
     "WAITING_COLUMNS",
     "Ledger",
     "spans",
@@ -46,6 +48,9 @@ COLUMNS: Final = (
 )
 """All of them, in the order in which a request passes through."""
 
+CONTEXT_PLACE: Final = COLUMNS.index(CONTEXT_COLUMNS[0])
+GENERATION_PLACE: Final = COLUMNS.index(GENERATION_COLUMNS[0])
+"""Where those of a server begin."""
 
 WAITING_COLUMNS: Final = (
     COORDINATOR_QUEUE,
@@ -94,18 +99,20 @@ class Ledger:
 
     def waited(self, now_ns: int) -> None:
         """The request leaves the coordinator's queue."""
-        self._close(_QUEUE, now_ns)
+        self.spent[_QUEUE] += now_ns - self.since_ns
+        self.since_ns = now_ns
 
-    def answered(self, first_column: str, spent: Sequence[int], now_ns: int) -> None:
+    def answered(self, first: int, spent: Sequence[int], now_ns: int) -> None:
         """A server answered the request.
 
         Args:
-            first_column: the first column that this kind of server measures.
+            first: the place of the first column that this kind of server measures.
             spent: what it measured from that column on. The rest of the leg is `hand_over`. More
                 than the leg comes from a rank whose clock runs fast: it is cut from behind.
             now_ns: when the answer came.
         """
-        place, left_ns, booked = _PLACE_OF[first_column], now_ns - self.since_ns, self.spent
+        place, left_ns, booked = first, now_ns - self.since_ns, self.spent
+        self.since_ns = now_ns
         for span_ns in spent:
             if span_ns > 0:
                 measured_ns = span_ns if span_ns < left_ns else left_ns
@@ -113,11 +120,11 @@ class Ledger:
                 left_ns -= measured_ns
             place += 1
         booked[_ON_THE_WAY] += left_ns
-        self.since_ns = now_ns
 
     def forwarded(self, now_ns: int) -> None:
         """The answer goes on to the client, a moment after it came."""
-        self._close(_ON_THE_WAY, now_ns)
+        self.spent[_ON_THE_WAY] += now_ns - self.since_ns
+        self.since_ns = now_ns
 
     def lost(self, now_ns: int) -> None:
         """The request is computed again: the time of this attempt moves to `lost_attempts`."""
@@ -127,15 +134,11 @@ class Ledger:
 
     def unanswered(self, now_ns: int) -> None:
         """No server will answer for the present leg: the rank that had the request has failed."""
-        self._close(_LOST, now_ns)
-
-    def _close(self, place: int, now_ns: int) -> None:
-        self.spent[place] += now_ns - self.since_ns
+        self.spent[_LOST] += now_ns - self.since_ns
         self.since_ns = now_ns
 
 
 _COUNT: Final = len(COLUMNS)
-_PLACE_OF: Final = {column: place for place, column in enumerate(COLUMNS)}
 _QUEUE: Final = COLUMNS.index(COORDINATOR_QUEUE)
 _ON_THE_WAY: Final = COLUMNS.index(HAND_OVER)
 _LOST: Final = COLUMNS.index(LOST_ATTEMPTS)

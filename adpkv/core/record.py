@@ -65,11 +65,6 @@ class RequestRecord(msgspec.Struct, frozen=True):
         columns: tuple[int, ...] = astuple(self)[_FIRST:_END]
         return columns
 
-    @property
-    def context_ttft_ns(self) -> int:
-        """Nanoseconds from the request's arrival until the context server had the first token."""
-        return self.coordinator_queue_ns + self.context_queue_ns + self.prefill_ns
-
 
 _FIRST: Final = RequestRecord.__struct_fields__.index(COLUMN_FIELDS[0])
 _END: Final = _FIRST + len(COLUMN_FIELDS)

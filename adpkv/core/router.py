@@ -73,7 +73,8 @@ def _assign(waiting: Waiting, ranks: GroupRanks, pick: Pick) -> Routed:
     left: dict[Lane, int] = {}
     taken: list[int] = []
     found: dict[int, list[RequestSpec]] = {}
-    for place in _in_order(waiting, ranks, left):
+    few = waiting.count <= FEW
+    for place in waiting.places() if few else _in_order(waiting, ranks, left):
         spec = waiting[place]
         if left and not left.get(lane_of(spec), LOOKED_PAST):
             continue
@@ -95,12 +96,8 @@ def _assign(waiting: Waiting, ranks: GroupRanks, pick: Pick) -> Routed:
 
 
 def _in_order(waiting: Waiting, ranks: GroupRanks, left: Mapping[Lane, int]) -> Iterator[int]:
-    """The places of those that wait, in order. Of a long queue only as many of each lane as it has
-    `left`, which may change after each, and as there is room for."""
-    if waiting.count <= FEW:
-        for place in waiting.places():
-            yield place
-        return
+    """The places of those that wait, in order: only as many of each lane as it has `left`, which
+    may change after each, and as there is room for."""
     lanes = {lane: waiting.lane(lane) for lane in waiting.lanes()}
     heads = [(next(places), lane) for lane, places in lanes.items()]
     heapify(heads)
@@ -157,17 +154,17 @@ class _First:
         while heap:
             entry = heap[0]
             rank = entry[2]
-            if not ranks.is_open(rank):
-                heappop(heap)
-            elif entry[0] != column[rank] or entry[1] != then[rank]:
+            if entry[0] != column[rank] or entry[1] != then[rank]:
                 heapreplace(heap, (column[rank], then[rank], rank))
             elif blocks[rank] < needed:
                 heappush(aside, (-blocks[rank], heappop(heap)))
             elif ranks.can_take(rank, spec):
                 found = rank
                 break
-            else:
+            elif ranks.is_open(rank):
                 unable.append(heappop(heap))
+            else:
+                heappop(heap)
         for entry in unable:
             heappush(heap, entry)
         return found

@@ -48,7 +48,8 @@ class TokenGaps:
 
     def add(self, gap_ns: int, count: int) -> None:
         """Count `count` tokens that came `gap_ns` after the token before them."""
-        bucket = bucket_of(gap_ns)
+        drop = gap_ns.bit_length() - LEADING_BITS  # as `bucket_of`
+        bucket = gap_ns if drop <= 0 else gap_ns >> drop << drop
         self.counts[bucket] = self.counts.get(bucket, 0) + count
         self.total_ns += gap_ns * count
         if gap_ns > self.longest_ns:
@@ -89,18 +90,19 @@ class TokenGaps:
         self.total_ns += took_ns * tokens
 
     def _add_row(self, steps: int, base: int, slope: int, ticks_per_ns: int, tokens: int) -> None:
-        done = 0
+        counts, done = self.counts, 0
         while done < steps:
             gap_ns = (base + done * slope) // ticks_per_ns
-            bucket = bucket_of(gap_ns)
-            end = steps
+            drop = gap_ns.bit_length() - LEADING_BITS  # as `bucket_of`
+            if drop < 0:
+                drop = 0
+            bucket, end = gap_ns >> drop << drop, steps
             if slope:
                 # The first step whose gap belongs to the next bucket.
-                width = 1 << max(gap_ns.bit_length() - LEADING_BITS, 0)
-                following = -(-((bucket + width) * ticks_per_ns - base) // slope)
+                following = -(-((bucket + (1 << drop)) * ticks_per_ns - base) // slope)
                 if following < steps:
                     end = following
-            self.counts[bucket] = self.counts.get(bucket, 0) + (end - done) * tokens
+            counts[bucket] = counts.get(bucket, 0) + (end - done) * tokens
             done = end
         last_ns = (base + (steps - 1) * slope) // ticks_per_ns
         if last_ns > self.longest_ns:

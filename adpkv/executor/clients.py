@@ -8,7 +8,6 @@ answer or tries no more.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -38,8 +37,6 @@ class Manners:
 
 
 ASK_ALL: Final = Manners()
-
-_UNKNOWN: Final = -1
 
 
 class Gate:
@@ -78,8 +75,9 @@ class Gate:
 
     def ended(self, request: OpenRequest) -> None:
         """The request is over: its client may use its id again."""
-        if self._ids.get(request.arrival.client_id) == request.request_id:
-            del self._ids[request.arrival.client_id]
+        client_id = request.arrival.client_id
+        if client_id and self._ids.get(client_id) == request.request_id:
+            del self._ids[client_id]
 
 
 class _Again(NamedTuple):
@@ -102,8 +100,11 @@ class Clients:
         """(time, request, whether it is its client's deadline) of cancels to come."""
         self._again: list[_Again] = []
         self._taken = self._retries = 0
-        self._arrival_ns = _UNKNOWN
-        """When the next one arrives, until the workload may say something else."""
+        self.arrival_ns = NEVER
+        """When the next one arrives; `NEVER` before `begin` and after `close`."""
+        self.next_ns = NEVER
+        """When a client does something next: sends a request, or does not want one any more."""
+        self._come = False
         self.submitted = 0
 
     @property
@@ -121,33 +122,41 @@ class Clients:
         """How many requests their clients have still to send again."""
         return len(self._again)
 
-    def next_ns(self, *, admitting: bool) -> int:
-        """When a client does something next; `admitting`: arrivals count too."""
-        if not self._wishes:
-            return self._due_ns() if admitting else NEVER
-        wish_ns = self._wishes[0][0]
-        return min(self._due_ns(), wish_ns) if admitting else wish_ns
+    def begin(self) -> None:
+        """From now on requests arrive."""
+        self._come = True
+        self._look()
 
-    def _due_ns(self) -> int:
-        if self._arrival_ns == _UNKNOWN:
+    def close(self) -> None:
+        """No more requests arrive."""
+        self._come = False
+        self._look()
+
+    def _look(self) -> None:
+        """When something is due, now that a request was taken or is over: only then may the
+        workload say something else."""
+        due_ns = NEVER
+        if self._come:
             due_ns = self._workload.due_ns()
-            self._arrival_ns = min(due_ns, self._again[0].due_ns) if self._again else due_ns
-        return self._arrival_ns
+            if self._again and self._again[0].due_ns < due_ns:
+                due_ns = self._again[0].due_ns
+        self.arrival_ns = self.next_ns = due_ns
+        if self._wishes and self._wishes[0][0] < due_ns:
+            self.next_ns = self._wishes[0][0]
 
-    def arrivals(self, now_ns: int) -> Iterator[OpenRequest]:
-        """The requests that have arrived by now, those that come again at a time before others."""
-        while self._due_ns() <= now_ns:
-            request = self._next()
-            self.submitted += 1
-            arrival = request.arrival
-            for after_ns, gives_up in ((arrival.cancel_ns, False), (arrival.deadline_ns, True)):
-                if after_ns >= 0:
-                    due_ns = arrival.at_ns + after_ns
-                    heappush(self._wishes, (due_ns, request.request_id, gives_up))
-            yield request
+    def take(self) -> OpenRequest:
+        """The next request, that of `arrival_ns`; one that comes again is before others."""
+        request = self._next()
+        self.submitted += 1
+        arrival = request.arrival
+        if arrival.cancel_ns >= 0:
+            heappush(self._wishes, (arrival.at_ns + arrival.cancel_ns, request.request_id, False))
+        if arrival.deadline_ns >= 0:
+            heappush(self._wishes, (arrival.at_ns + arrival.deadline_ns, request.request_id, True))
+        self._look()
+        return request
 
     def _next(self) -> OpenRequest:
-        self._arrival_ns = _UNKNOWN
         if not self._again or self._again[0].due_ns > self._workload.due_ns():
             request = OpenRequest(self.submitted, self._workload.take())
             request.number = self._taken
@@ -165,14 +174,19 @@ class Clients:
         while self._wishes and self._wishes[0][0] <= now_ns:
             _, request_id, gives_up = heappop(self._wishes)
             found.append((request_id, gives_up))
+        if found:
+            self._look()
         return found
 
     def ended(self, now_ns: int, request: OpenRequest, outcome: Outcome) -> None:
         """A client has its answer. It sends its request again, or the workload hears of it."""
-        self._arrival_ns = _UNKNOWN
-        if outcome not in BAD or not self._tries_again(now_ns, request):
+        if outcome in BAD and self._tries_again(now_ns, request):
+            self._send_again(now_ns, request)
+        else:
             self._workload.ended(now_ns, request.number)
-            return
+        self._look()
+
+    def _send_again(self, now_ns: int, request: OpenRequest) -> None:
         due_ns = self._pause_end_ns(now_ns, request)
         first = request.request_id if request.retry_of < 0 else request.retry_of
         arrival = msgspec.structs.replace(request.arrival, at_ns=due_ns)

@@ -42,6 +42,7 @@ __all__ = ["Coordinator"]
 # Looked up once: to look a member up in its enum takes longer than what is done with it.
 _TO_CONTEXT, _TO_GENERATION = Action.TO_CONTEXT, Action.TO_GENERATION
 _CONTEXT, _GENERATION, _CANCELLED = Kind.CONTEXT, Kind.GENERATION, Outcome.CANCELLED
+_ADMIT, _REFUSE = AdmissionEvent.ADMIT, AdmissionEvent.REFUSE
 _TERMINAL, _ON_PREFILLED = AdmissionEvent.TERMINAL, AdmissionEvent.PREFILLED
 _END_AS_SAID, _PREFILLED = Action.END_AS_SAID, Outcome.PREFILLED
 
@@ -82,8 +83,6 @@ class Coordinator:
         self._stop: StopReason | None = None
         self._closing: StopReason | None = None
         """Why nothing is admitted any more, while what is open is finished."""
-        self._admits = True
-        """Neither of them."""
         self._finish_ns = NEVER
         self._give_up_ns = NEVER
         self.done = 0
@@ -111,17 +110,18 @@ class Coordinator:
 
     async def run(self) -> None:
         """Serve the workload, then wait until every instance has stopped."""
-        while not self._is_over():
-            messages = await Receive(self._wake_ns())
-            for message in messages:
+        clients, outages = self.clients, self.outages
+        clients.begin()
+        while self._stop is None or self._open or not self._instances.are_drained:
+            for message in await Receive(self._wake_ns()):
                 self._take(message)
             now_ns = self._clock()
-            if now_ns >= self.clients.next_ns(admitting=self._admits):
+            if now_ns >= clients.next_ns:
                 self._admit_due(now_ns)
                 self._cancel_due(now_ns)
-            if self._stop is None and self.outages.has_something(now_ns):
+            if now_ns >= outages.quiet_until_ns and self._stop is None:
                 self._mend(now_ns)
-            if self._stop is None:
+            if self._stop is None and (self._closing is not None or not self._open):
                 self._end_when_done(now_ns)
             if self._instances.failed and not self._shrinks and self._instances.are_drained:
                 self._end_all_lost()
@@ -133,21 +133,21 @@ class Coordinator:
         """Every rank has left: end the requests that still have no answer, each as a violation."""
         self._end_unanswered()
 
-    def _is_over(self) -> bool:
-        return self._stop is not None and not self._open and self._instances.are_drained
-
     def _wake_ns(self) -> int:
         if self._stop is not None:
             return self._give_up_ns
-        client_ns = self.clients.next_ns(admitting=self._admits)
-        return min(client_ns, self._finish_ns, self.outages.next_ns())
+        next_ns = self.outages.quiet_until_ns or self.outages.next_ns()
+        if self._finish_ns < next_ns:
+            next_ns = self._finish_ns
+        client_ns = self.clients.next_ns
+        return client_ns if client_ns < next_ns else next_ns
 
     # -- clients -------------------------------------------------------------------------------
 
     def _admit_due(self, now_ns: int) -> None:
-        if not self._admits:
-            return
-        for request in self.clients.arrivals(now_ns):
+        clients = self.clients
+        while clients.arrival_ns <= now_ns:
+            request = clients.take()
             self._open[request.request_id] = request
             arrival = request.arrival
             self._recorder.event(
@@ -158,7 +158,7 @@ class Coordinator:
             )
             request.ledger.waited(now_ns)
             request.refusal = self._gate.objection(request)
-            self._fire(request, AdmissionEvent.REFUSE if request.refusal else AdmissionEvent.ADMIT)
+            self._fire(request, _REFUSE if request.refusal else _ADMIT)
 
     def _cancel_due(self, now_ns: int) -> None:
         for request_id, gives_up in self.clients.wishes(now_ns):
@@ -200,17 +200,16 @@ class Coordinator:
 
     def _answered(self, response: Response) -> None:
         request = self._open.get(response.request_id)
-        prefilled = response.outcome is _PREFILLED
+        outcome, event = response.outcome, _TERMINAL
         if request is None or response.attempt != request.attempt:
             # After the request's end only PREFILLED may still come, if a stop was on its way.
-            if not prefilled or self._stop is None:
+            if outcome is not _PREFILLED or self._stop is None:
                 self._violate("two_terminal_responses", response)
             return
         request.answered(response, self._clock())
         lost = False
         if request.taken_from:
             response, lost = as_taken(request, response)
-        event = _TERMINAL
         if response.outcome is _PREFILLED:
             request.first, event = response, _ON_PREFILLED
         if lost or (self._recompute and is_lost(request, response, self._instances.failed)):
@@ -225,17 +224,19 @@ class Coordinator:
             if response is not None:
                 self._violate("impossible_response", response)
             return
-        request.state = line.state
-        self._act(line.action, request, response)
-
-    def _act(self, action: Action, request: OpenRequest, response: Response | None) -> None:
+        request.state, action = line.state, line.action
         if action is _TO_CONTEXT:
-            request.context = self._instances.send(_CONTEXT, request, self._clock())
+            self._instances.send(_CONTEXT, request, self._clock())
         elif action is _TO_GENERATION:
-            request.generation = self._instances.send(_GENERATION, request, self._clock())
+            self._instances.send(_GENERATION, request, self._clock())
         elif action is _END_AS_SAID and response is not None:
             self._end(request, response.outcome, response.detail, response)
-        elif action is Action.CANCEL_CONTEXT and request.context is not None:
+        else:
+            self._act(action, request, response)
+
+    def _act(self, action: Action, request: OpenRequest, response: Response | None) -> None:
+        """What not every request meets."""
+        if action is Action.CANCEL_CONTEXT and request.context is not None:
             self._instances.tell(request.context, Cancel(request.request_id))
         elif action is Action.CANCEL_GENERATION and request.generation is not None:
             self._instances.tell(request.generation, Cancel(request.request_id))
@@ -316,7 +317,7 @@ class Coordinator:
         self._instances.unload(request)
         request.begin_anew(self._clock())
         self._recorder.event("recomputed", request.request_id, attempt=request.attempt)
-        request.context = self._instances.send(_CONTEXT, request, self._clock())
+        self._instances.send(_CONTEXT, request, self._clock())
 
     def _end_lost(self, request: OpenRequest, last: Response | None) -> None:
         self._let_go(request)
@@ -345,7 +346,8 @@ class Coordinator:
     def _close_down(self, reason: StopReason) -> None:
         """Admit nothing any more. The job stops once nothing is open, or at the drain timeout."""
         if self._stop is None and self._closing is None:
-            self._closing, self._admits = reason, False
+            self._closing = reason
+            self.clients.close()
             self._finish_ns = self._clock() + self._drain_timeout_ns
             self._recorder.event("closing", -1, code=reason.code, detail=reason.detail)
 
@@ -362,7 +364,8 @@ class Coordinator:
         if self._stop is not None:
             self._stop = self._stop.with_code(worst((reason.code, self._stop.code)))
             return
-        self._stop, self._admits = reason, False
+        self._stop = reason
+        self.clients.close()
         self._give_up_ns = self._clock() + self._stop_timeout_ns
         for instance in self._topology.instances:
             # Also to one that has stopped by itself: what was admitted before is on its way to it.

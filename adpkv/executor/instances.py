@@ -59,22 +59,23 @@ class Instances:
         if leader >= 0:
             self._mailbox.send(leader, message)
 
-    def send(self, kind: Kind, request: OpenRequest, now_ns: int) -> Instance:
+    def send(self, kind: Kind, request: OpenRequest, now_ns: int) -> None:
         """Send the request to the instance of this kind that `core.fleet` chooses."""
         fleet = self.fleet
-        instance = fleet.choose(kind, request.request_id, request.earlier.get(kind))
+        earlier = request.earlier.get(kind) if request.attempt else None
+        instance = fleet.choose(kind, request.request_id, earlier)
         self.unload(request)
-        fleet.add(instance, request.weight(kind))
+        request.given(instance)
+        fleet.add(instance, request.weight)
         waited_ns = request.unscheduled_ns(now_ns) if kind is _CONTEXT else 0
         self.tell(instance, Admit(request.spec(), waited_ns))
         self._recorder.note(Routed, "routed", request.request_id, instance.index)
-        return instance
 
     def unload(self, request: OpenRequest) -> None:
         """Subtract the request from the load of the instance that has it."""
         holder = request.holder
         if holder is not None:
-            self.fleet.take(holder, request.request_id, request.weight(holder.kind))
+            self.fleet.take(holder, request.request_id, request.weight)
 
     def note_failure(self, rank_failure: RankFailed) -> bool:
         """A rank has failed, or the last one of its instance. Returns whether another rank leads

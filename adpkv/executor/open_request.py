@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from types import MappingProxyType
 from typing import Final
 
 import msgspec
 
 from adpkv.core.admission import AdmissionState
-from adpkv.core.columns import CONTEXT_COLUMNS, GENERATION_COLUMNS, Ledger
+from adpkv.core.columns import CONTEXT_PLACE, GENERATION_PLACE, Ledger
 from adpkv.core.rank_failure import Attempt
 from adpkv.core.record import RequestRecord
 from adpkv.core.topology import Instance, Kind
@@ -23,6 +24,8 @@ _FAILED: Final = Outcome.FAILED
 _PREFILLED: Final = Outcome.PREFILLED
 _ARRIVED: Final = AdmissionState.ARRIVED
 _CONTEXT: Final = Kind.CONTEXT
+
+_NOWHERE: Final[Mapping[Kind, Instance | None]] = MappingProxyType({})
 
 
 def as_taken(request: OpenRequest, response: Response) -> tuple[Response, bool]:
@@ -57,6 +60,7 @@ class OpenRequest:
         "first",
         "gave_up",
         "generation",
+        "holder",
         "ledger",
         "number",
         "refusal",
@@ -65,6 +69,7 @@ class OpenRequest:
         "state",
         "taken_from",
         "tries",
+        "weight",
     )
 
     def __init__(self, request_id: int, arrival: Arrival) -> None:
@@ -73,6 +78,10 @@ class OpenRequest:
         self.state = _ARRIVED
         self.context: Instance | None = None
         self.generation: Instance | None = None
+        self.holder: Instance | None = None
+        """The instance that must answer for it now; None before it was sent to one."""
+        self.weight = 0
+        """What it adds to the load of that instance: the tokens that it will cost there."""
         self.first: Response | None = None
         """The context instance's PREFILLED answer."""
         self.ledger = Ledger(arrival.at_ns)
@@ -87,15 +96,10 @@ class OpenRequest:
         self.cancelled_ns = -1
         self.attempt = 0
         """How often it was computed again. Answers about an earlier attempt are ignored."""
-        self.earlier: dict[Kind, Instance | None] = {}
+        self.earlier = _NOWHERE
         """Where its last attempt was: some of its KV may be in doubt there."""
         self.taken_from = ""
         """The name of the instance that it was taken from, and that has to let it go."""
-
-    @property
-    def holder(self) -> Instance | None:
-        """The instance that must answer for it now; None before it was sent to one."""
-        return self.generation or self.context
 
     @property
     def key(self) -> Attempt:
@@ -123,23 +127,26 @@ class OpenRequest:
             max(now_ns - self.ledger.since_ns, 0) if self.attempt else now_ns - self.arrival.at_ns
         )
 
-    def weight(self, kind: Kind) -> int:
-        """Its weight when an instance is chosen: the tokens that it will cost there."""
-        if kind is _CONTEXT:
-            return self.arrival.prompt_tokens
-        return self.arrival.prompt_tokens + self.arrival.output_tokens
+    def given(self, instance: Instance) -> None:
+        """It is sent to this instance."""
+        self.holder, self.weight = instance, self.arrival.prompt_tokens
+        if instance.kind is _CONTEXT:
+            self.context = instance
+        else:
+            self.generation = instance
+            self.weight += self.arrival.output_tokens
 
     def answered(self, response: Response, now_ns: int) -> None:
         """Book the time since it was sent to its holder, as the response reports it."""
-        columns = CONTEXT_COLUMNS if self.generation is None else GENERATION_COLUMNS
-        self.ledger.answered(columns[0], response.spent, now_ns)
+        first = CONTEXT_PLACE if self.generation is None else GENERATION_PLACE
+        self.ledger.answered(first, response.spent, now_ns)
 
     def begin_anew(self, now_ns: int) -> None:
         """Begin a new attempt, from which its client gets all tokens."""
         self.attempt += 1
         self.ledger.lost(now_ns)
         self.earlier = {Kind.CONTEXT: self.context, Kind.GENERATION: self.generation}
-        self.context = self.generation = self.first = None
+        self.context = self.generation = self.holder = self.first = None
         self.taken_from = ""
 
     def record(
@@ -147,8 +154,12 @@ class OpenRequest:
     ) -> RequestRecord:
         """The request ends: its record. `last` is the response that ended it, if any."""
         arrival, first = self.arrival, self.first
-        (self.ledger.unanswered if last is None else self.ledger.forwarded)(now_ns)
-        tokens = last.tokens if last else 0
+        tokens = 0
+        if last is None:
+            self.ledger.unanswered(now_ns)
+        else:
+            self.ledger.forwarded(now_ns)
+            tokens = last.tokens
         # In the order of `COLUMNS`.
         queue, queued, prefill, hand_over, *others = self.ledger.spent
         blocks, slot, peer_slot, transfer, decode_queue, decode, lost = others

@@ -91,6 +91,9 @@ class Outages:
         """All outages so far, oldest first."""
         self._open: dict[int, Outage] = {}
         self._lost: set[int] = set()
+        self.quiet_until_ns = 0
+        """Before this there is nothing to `judge` or to `evict`; 0 while something is out."""
+        self._look()
 
     @property
     def out(self) -> frozenset[int]:
@@ -104,17 +107,15 @@ class Outages:
         ill = {one: self._with_whom(illness) for one, illness in list(self._ill.items())}
         return self.out | {one for one in ill if is_excused(one, ill, self.out | self._lost)}
 
+    def _look(self) -> None:
+        changes_ns = min(self._times.next_ns(), self._judging_ns)
+        self.quiet_until_ns = 0 if self._open else changes_ns
+
     def next_ns(self) -> int:
         """When something is due; `NEVER` if nothing is."""
         changes_ns = min(self._times.next_ns(), self._judging_ns)
-        if not self._open:
-            return changes_ns
         begun = [one.from_ns for one in self._open.values() if self._is_draining(one)]
         return min(changes_ns, min(begun) + self._drain_timeout_ns) if begun else changes_ns
-
-    def has_something(self, now_ns: int) -> bool:
-        """Whether something is out or due: else there is nothing to `judge` or to `evict`."""
-        return bool(self._open) or now_ns >= min(self._times.next_ns(), self._judging_ns)
 
     def _is_draining(self, outage: Outage) -> bool:
         return outage.drained_ns < 0 and not outage.taken
@@ -128,6 +129,7 @@ class Outages:
                 self._end_maintenance(index)
             else:
                 self._maintain(self._topology.instances[index], entry)
+        self._look()
         late: list[Outage] = []
         for outage in self._open.values():
             if outage.drained_ns < 0 and not self._fleet.requests(outage.instance):
@@ -178,6 +180,7 @@ class Outages:
         if self._drains:
             self._put_in_whoever_is_well()
             self._judge_later()
+            self._look()
 
     def _judge_later(self) -> None:
         """Judge once all have spoken, if somebody is to blame as far as is known."""
@@ -198,6 +201,11 @@ class Outages:
         if now_ns < self._judging_ns:
             return None
         self._judging_ns = NEVER
+        reason = self._judged()
+        self._look()
+        return reason
+
+    def _judged(self) -> StopReason | None:
         worst = self._to_blame()
         if worst is None:
             return None
@@ -268,6 +276,7 @@ class Outages:
             spare = self._fleet.take_out(instance)
             if spare is not None:
                 self._tell("instance_stepped_in", spare)
+        self._look()
 
     def _tell(self, kind: str, instance: Instance, **detail: object) -> None:
         self._recorder.event(kind, -1, instance=instance.index, **detail)

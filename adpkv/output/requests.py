@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from adpkv.core.columns import COLUMNS, WAITING_COLUMNS
+from adpkv.core.columns import COLUMNS, CONTEXT_COLUMNS, CONTEXT_PLACE, WAITING_COLUMNS
 from adpkv.core.ids import NEVER
 from adpkv.core.record import RequestRecord
 from adpkv.core.values import Outcome
@@ -32,6 +32,9 @@ MOST_FAILURES: Final = 10
 _COMPLETED: Final = Outcome.COMPLETED  # looked up once: that takes longer than what uses it
 
 _packed: Final = Struct(f"{len(COLUMNS)}q").pack
+
+UNTIL_FIRST: Final = CONTEXT_PLACE + len(CONTEXT_COLUMNS)
+"""How many of the columns are over when the context server has the first token."""
 
 QUEUES: Final = tuple(COLUMNS.index(column) for column in WAITING_COLUMNS)
 
@@ -84,7 +87,8 @@ class Tally:
     def add(self, record: RequestRecord) -> None:
         """Count one request; only a completed one gives latency samples."""
         self.outcomes[record.outcome] += 1
-        self.terminal += record.responses > 0
+        if record.responses > 0:
+            self.terminal += 1
         self.recomputed += record.recomputed
         if self.first_arrival_ns < 0 or record.arrival_ns < self.first_arrival_ns:
             self.first_arrival_ns = record.arrival_ns
@@ -98,17 +102,17 @@ class Tally:
     def _sample(self, record: RequestRecord) -> None:
         self.output_tokens += record.tokens
         self.prompt_tokens += record.prompt_tokens
-        e2e_ns = record.ended_ns - record.arrival_ns
+        e2e_ns, columns = record.ended_ns - record.arrival_ns, record.columns()
         ttft_ns = tpot_ns = None  # of a request without tokens, and of one with one token
         if record.first_token_ns >= 0:
             ttft_ns = record.first_token_ns - record.arrival_ns
             self.ttft_ns.append(ttft_ns)
-            self.context_ttft_ns.append(record.context_ttft_ns)
+            self.context_ttft_ns.append(sum(columns[:UNTIL_FIRST]))
+            if record.tokens > 1:
+                tpot_ns = (e2e_ns - ttft_ns) / (record.tokens - 1)
+                self.tpot_ns.append(tpot_ns)
         self.e2e_ns.append(e2e_ns)
-        if ttft_ns is not None and record.tokens > 1:
-            tpot_ns = (e2e_ns - ttft_ns) / (record.tokens - 1)
-            self.tpot_ns.append(tpot_ns)
-        self._columns_ns.frombytes(_packed(*record.columns()))  # a third of the time of `extend`
+        self._columns_ns.frombytes(_packed(*columns))  # a third of the time of `extend`
         if self._slo is not None:
             self.good += self._slo.kept(ttft_ns, tpot_ns, e2e_ns)
 

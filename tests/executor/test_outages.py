@@ -30,7 +30,9 @@ def test_what_is_drained_was_taken_out_before() -> None:
     outages = rig()
     outages.note_condition(Condition(2, Illness(STUCK, (0,))))
     now_ns = outages.next_ns()
+    assert now_ns == outages.quiet_until_ns
     assert outages.judge(now_ns) is None
+    assert outages.quiet_until_ns == 0, "something is out"
     assert outages.due(now_ns) == []
     [outage] = outages.every
     assert now_ns < outage.from_ns == outage.drained_ns
@@ -47,4 +49,4 @@ def test_both_ends_are_heard_before_one_is_blamed() -> None:
     assert outages.judge(heard_ns) == STUCK, "stuck with both, and nobody can replace it"
     outages.note_condition(Condition(0, None))
     outages.note_condition(Condition(2, None))
-    assert outages.next_ns() == NEVER, "nobody is ill any more"
+    assert outages.next_ns() == outages.quiet_until_ns == NEVER, "nobody is ill any more"

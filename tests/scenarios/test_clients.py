@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from adpkv.core.ids import LAST_NS
+from adpkv.core.ids import LAST_NS, NEVER
 from adpkv.core.values import Outcome
 from adpkv.executor.clients import Clients, Manners
 from adpkv.workload.port import Arrival
@@ -66,21 +66,32 @@ def test_who_has_cancelled_does_not_try_again_whatever_the_end_was(
     gave_up: bool, again: int
 ) -> None:
     clients = Clients(Script([Arrival(0, 64, 4)]), Manners(attempts=2))
-    (sent,) = clients.arrivals(0)
+    clients.begin()
+    sent = clients.take()
     sent.cancelled_ns, sent.gave_up = 1, gave_up
     clients.ended(2, sent, Outcome.FAILED)
-    assert len([*clients.arrivals(2)]) == again
+    assert (clients.arrival_ns <= 2) == again
+
+
+def test_after_the_close_nobody_comes_but_who_is_there_may_still_cancel() -> None:
+    clients = Clients(Script([Arrival(0, 64, 4, cancel_ns=5), Arrival(3, 64, 4)]), Manners())
+    assert clients.next_ns == NEVER, "not begun"
+    clients.begin()
+    sent = clients.take()
+    assert (clients.arrival_ns, clients.next_ns) == (3, 3)
+    clients.close()
+    assert (clients.arrival_ns, clients.next_ns) == (NEVER, 5)
+    assert clients.wishes(5) == [(sent.request_id, False)]
+    assert clients.next_ns == NEVER
 
 
 def test_who_would_wait_until_after_the_longest_run_tries_no_more() -> None:
     clients = Clients(Script([Arrival(0, 64, 4)]), Manners(attempts=999, pause_ns=LAST_NS // 9))
-    tries = [0]
-    while True:
-        for sent in clients.arrivals(tries[-1]):
-            clients.ended(tries[-1], sent, Outcome.FAILED)
-        if clients.next_ns(admitting=True) > LAST_NS:
-            break
-        tries.append(clients.next_ns(admitting=True))
+    clients.begin()
+    tries = []
+    while clients.next_ns <= LAST_NS:
+        tries.append(clients.next_ns)
+        clients.ended(tries[-1], clients.take(), Outcome.FAILED)
     assert [at_ns * 9 // LAST_NS for at_ns in tries] == [0, 1, 3, 7]
     assert (clients.submitted, clients.retries_due) == (4, 0)
 
