@@ -8,7 +8,7 @@ from typing import Final
 
 from adpkv.core.content import prompt_blocks
 from adpkv.core.failure_memory import advice
-from adpkv.core.group_ranks import Cached, GroupRanks, Peers
+from adpkv.core.group_ranks import Cached, GroupRanks
 from adpkv.core.overtaking import Passed
 from adpkv.core.rank_status import NO_LIMIT, RankStatus
 from adpkv.core.router import Router, by_load
@@ -93,25 +93,13 @@ class GroupLimits:
         bound."""
         if self.gone:
             statuses = self._by_index(statuses)
-        most, late, trusted = self.most_requests, self.late, True
-        tokens: list[int] = []
-        requests: list[int] = []
-        seats: list[int] = []
-        turns: list[int] = []
-        blocks: list[int] = []
-        slots: list[int] = []
-        peers: list[Peers] = []
+        ranks = GroupRanks(self, len(statuses))
+        ranks.begin(passed, not_yet)
+        trusted = True
         cached: list[Cached] = []
         doubted: list[Collection[int]] = []
         for rank, status in enumerate(statuses):
-            tokens.append(status.tokens)
-            requests.append(status.requests)
-            left = most - status.requests
-            seats.append(status.seats if late and status.seats < left else left)
-            turns.append(status.turn)
-            blocks.append(status.blocks)
-            slots.append(status.slots if late else NO_LIMIT)
-            peers.append(status.peers)
+            ranks.hear(rank, status)
             if status.trust:
                 trusted = False
             if status.cached:
@@ -120,24 +108,13 @@ class GroupLimits:
             if status.doubted:
                 doubted = doubted or [()] * len(statuses)
                 doubted[rank] = status.doubted
+        ranks.cached, ranks.doubted = cached, doubted
         for rank in self.gone:
-            seats[rank] = 0
-        advised = [most] * len(seats) if trusted else self._advised(statuses)
-        return GroupRanks(
-            self,
-            tokens=tokens,
-            requests=requests,
-            seats=seats,
-            advised=advised,
-            turns=turns,
-            blocks=blocks,
-            slots=slots,
-            peers=peers,
-            cached=cached,
-            passed=passed,
-            doubted=doubted,
-            not_yet=not_yet,
-        )
+            ranks.close(rank)
+        if not trusted:
+            for rank, most in enumerate(self._advised(statuses)):
+                ranks.advise(rank, most)
+        return ranks
 
     def _by_index(self, living: Sequence[RankStatus]) -> list[RankStatus]:
         """The statuses by rank index, with nothing but room for nothing where a rank has failed."""

@@ -1,6 +1,6 @@
 """What is known of a group's ranks while requests are assigned to them, by rank index.
 
-It is made of the statuses that the ranks brought to one sync, so it is the same on every rank. Each
+It is what the statuses say that the ranks brought to a sync, so it is the same on every rank. Each
 assignment is subtracted at once, so the next request sees it. A request that was assigned gets its
 blocks, its seat and its slot in the same iteration: between sync and apply a rank only loses
 requests. Blocks that it shares with others count as theirs, so this holds whoever ends meanwhile.
@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Final
 from adpkv.core.content import prompt_blocks
 from adpkv.core.overtaking import Overtaking, Passed
 from adpkv.core.rank_failure import Attempt
+from adpkv.core.rank_order import RankOrder
+from adpkv.core.rank_status import NO_LIMIT, RankStatus
 from adpkv.core.values import RequestSpec
 
 if TYPE_CHECKING:
@@ -35,88 +37,115 @@ Cached = Mapping[Attempt, tuple[int, int]]
 
 
 class GroupRanks:
-    """The ranks of one group, and what each can still be given. Made anew for each plan.
+    """The ranks of one group, and what each can still be given. It outlives a plan: what a rank was
+    given is in what it says next (`hear`), and nothing else is looked at again.
 
     Args:
         costs: what a request costs on this kind of instance.
-        tokens: open tokens by rank: of its requests that are not over.
-        requests: open requests by rank.
-        seats: how many more requests each rank may be given; 0 or less for none.
-        advised: of these, how many may be requests that do not insist on the rank
-            (`core.failure_memory`).
-        turns: when each rank was given its last request: the iteration.
-        blocks, slots: the free ones of each rank.
-        peers: by rank: (sender, transfers, blocks) that it may begin with a sender with which it
-            has some in flight; with others it has its whole share.
-        cached: by rank. Without an entry nothing is known to be cached.
-        passed: how often the waiting requests were overtaken by the last plan.
-        doubted: by rank: the requests of which an earlier attempt is in doubt there. Empty where no
-            request comes again.
-        not_yet: requests of which the ranks have still to say that.
+        ranks: how many there are. None has room before it was heard.
     """
 
     __slots__ = (
-        "_most_blocks",
-        "_now",
-        "_open",
-        "_opened",
-        "_peers",
-        "_shares",
-        "advised",
-        "blocks",
-        "cached",
-        "costs",
-        "doubted",
-        "not_yet",
-        "overtaking",
-        "requests",
-        "seats",
-        "slots",
-        "tokens",
-        "turns",
-    )
+        "_most_blocks", "_now", "_open", "_opened", "_order", "_peers", "_shares", "advised",
+        "blocks", "cached", "costs", "doubted", "equal", "given", "not_yet", "overtaking",
+        "requests", "seats", "slots", "tokens", "turns",
+    )  # fmt: skip
 
-    def __init__(
-        self,
-        costs: GroupLimits,
-        *,
-        tokens: list[int],
-        requests: list[int],
-        seats: list[int],
-        advised: list[int],
-        turns: list[int],
-        blocks: list[int],
-        slots: list[int],
-        peers: Sequence[Peers],
-        cached: Sequence[Cached] = (),
-        passed: Passed = (),
-        doubted: Sequence[Collection[int]] = (),
-        not_yet: frozenset[int] = frozenset(),
-    ) -> None:
+    def __init__(self, costs: GroupLimits, ranks: int) -> None:
         self.costs = costs
-        self.tokens = tokens
-        self.requests = requests
-        self.seats = seats
-        self.advised = advised
-        self.turns = turns
-        self.blocks = blocks
-        self.slots = slots
-        self._peers = peers
+        self.tokens = [0] * ranks
+        """Open tokens by rank: of its requests that are not over."""
+        self.requests = [0] * ranks
+        """Open requests by rank."""
+        self.seats = [0] * ranks
+        """How many more requests each rank may be given; 0 or less for none."""
+        self.advised = [costs.most_requests] * ranks
+        """Of these, how many may be requests that do not insist on the rank
+        (`core.failure_memory`)."""
+        self.turns = [0] * ranks
+        """When each rank was given its last request: the iteration."""
+        self.blocks = [0] * ranks
+        """The free ones of each rank; `slots` too."""
+        self.slots = [0] * ranks
+        self.equal = [0] * ranks
+        """A column that tells no rank from another."""
+        self._peers: list[Peers] = [()] * ranks
+        """By rank: (sender, transfers, blocks) that it may begin with a sender with which it has
+        some in flight; with others it has its whole share."""
         self._shares: dict[int, dict[int, tuple[int, int]]] = {}
         """Rank -> sender -> (transfers, blocks) that it may begin with it now: of those ranks that
         were asked about one."""
-        self.cached = cached
-        self.doubted = doubted
-        self.not_yet = not_yet
-        self.overtaking = Overtaking(passed, costs.most_passed)
-        self._now = _NOW
+        self.cached: Sequence[Cached] = ()
+        """By rank. Without an entry nothing is known to be cached."""
+        self.doubted: Sequence[Collection[int]] = ()
+        """By rank: the requests of which an earlier attempt is in doubt there. Empty where no
+        request comes again."""
+        self.given: list[int] = []
+        """The ranks of which this says less than they said: they were given something, or closed.
+        """
         self._most_blocks = 0
         """At least as many blocks as any open rank has."""
         self._opened: list[int] | None = None
         """The last answer of `open_ranks`; None where a rank was given something since."""
-        self.unfit()
-        self._open = len(self.open_ranks())
+        self._open = 0
         """How many ranks may be given a request that insists on none."""
+        self._order: RankOrder | None = None
+        self.begin()
+
+    def begin(self, passed: Passed = (), not_yet: frozenset[int] = frozenset()) -> None:
+        """A plan begins.
+
+        Args:
+            passed: how often the waiting requests were overtaken by the last plan.
+            not_yet: requests of which the ranks have still to say whether an earlier attempt is in
+                doubt.
+        """
+        self.overtaking = Overtaking(passed, self.costs.most_passed)
+        self.not_yet = not_yet
+        self._now = _NOW
+
+    def hear(self, rank: int, status: RankStatus) -> None:
+        """This is what the rank says; what is odd of it (`RankStatus.is_odd`) is told besides."""
+        costs, seats, advised, slots = self.costs, self.seats, self.advised, self.slots
+        was_open = seats[rank] > 0 and advised[rank] > 0 and slots[rank] > 0
+        requests, free, most = status.requests, status.slots, costs.most_requests
+        left = most - requests
+        if not costs.late:
+            free = NO_LIMIT
+        elif status.seats < left:
+            left = status.seats
+        self.tokens[rank] = status.tokens
+        self.requests[rank] = requests
+        seats[rank], advised[rank], slots[rank] = left, most, free
+        self.turns[rank] = status.turn
+        self.blocks[rank] = blocks = status.blocks
+        self._peers[rank] = status.peers
+        if self._shares:
+            self._shares.pop(rank, None)
+        if blocks > self._most_blocks:
+            self._most_blocks = blocks
+        is_open = left > 0 and most > 0 and free > 0
+        if is_open is not was_open:
+            self._open += 1 if is_open else -1
+            self._opened = None
+        if is_open and self._order is not None:
+            self._order.renew(rank)
+
+    def advise(self, rank: int, most: int) -> None:
+        """This rank should get no more than so many requests that do not insist on it."""
+        self._open -= self.is_open(rank)
+        self.advised[rank] = most
+        self._open += self.is_open(rank)
+        self._opened = None
+
+    def in_order_of(self, column: list[int], then: list[int]) -> RankOrder:
+        """The ranks in the order of these two columns of this."""
+        order = self._order
+        if order is None or not order.is_by(column, then):
+            order = self._order = RankOrder(column, then)
+            for rank in self.open_ranks():
+                order.renew(rank)
+        return order
 
     def __len__(self) -> int:
         return len(self.seats)
@@ -214,6 +243,7 @@ class GroupRanks:
         """A rank is given the request."""
         costs, seats, advised, slots = self.costs, self.seats, self.advised, self.slots
         was_open = seats[rank] > 0 and advised[rank] > 0 and slots[rank] > 0
+        self.given.append(rank)
         self.tokens[rank] += costs.tokens_of(spec)
         self.requests[rank] += 1
         seats[rank] -= 1
@@ -233,6 +263,7 @@ class GroupRanks:
 
     def close(self, rank: int) -> None:
         """The rank is given nothing more in this plan."""
+        self.given.append(rank)
         self._open -= self.is_open(rank)
         self._opened = None
         self.seats[rank] = 0

@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterable, Sequence
 import msgspec
 
 from adpkv.core.group_limits import GroupLimits
+from adpkv.core.group_statuses import GroupStatuses
 from adpkv.core.overtaking import Passed
 from adpkv.core.ownership import Vote, agree_on
 from adpkv.core.rank_failure import Attempt, RankFailure, missing
@@ -21,7 +22,7 @@ from adpkv.core.values import Outcome, RequestSpec
 from adpkv.core.waiting import NOBODY_WAITS, Waiting
 from adpkv.exit_codes import ExitCode, worst
 
-__all__ = ["FIRST_PLAN", "GroupInput", "Plan", "Refusal", "agree"]
+__all__ = ["FIRST_PLAN", "GroupInput", "Plan", "Refusal", "agree", "plan_by"]
 
 
 class GroupInput(msgspec.Struct, frozen=True, gc=False):
@@ -125,24 +126,30 @@ def agree(
         group_input: the leader's broadcast; None if it was empty.
         statuses: one per living rank of the group, in rank order.
     """
-    work, noticed, able = False, False, True
+    return plan_by(limits, previous, group_input, GroupStatuses(limits, statuses))
+
+
+def plan_by(
+    limits: GroupLimits, previous: Plan, group_input: GroupInput | None, said: GroupStatuses
+) -> Plan:
+    """The same, where it is known already what follows from the statuses."""
+    statuses, noticed, able = said.statuses, False, True
     proposed: list[StopReason] = []
-    for status in statuses:
-        if status.votes:
-            noticed = True
-        if status.work:
-            work = True
-        if not status.able:
-            able = False
-        if status.stop is not None:
-            proposed.append(status.stop)
+    if said.odd:
+        for status in statuses:
+            if status.votes:
+                noticed = True
+            if not status.able:
+                able = False
+            if status.stop is not None:
+                proposed.append(status.stop)
     ordered = group_input.stop if group_input is not None else None
     ending = previous.ending or (ordered is not None and ordered.code == ExitCode.COMPLETED)
     stop = _stop(previous, ordered, proposed)
     if stop is None and ending and not any(status.in_transfer for status in statuses):
         stop = StopReason(ExitCode.COMPLETED, "all requests are answered")
     stopping = stop is not None
-    forward = work and able and not stopping
+    forward = said.working > 0 and able and not stopping
     agreed = agree_on([status.votes for status in statuses], len(statuses)) if noticed else ()
     same = (
         group_input is None
@@ -160,7 +167,7 @@ def agree(
         return previous
     waiting = previous.waiting.current().with_new(group_input.admitted if group_input else ())
     rank_failure = _rank_failure(previous, group_input, waiting, statuses)
-    found = _refuse_or_bind(limits, previous.passed, waiting, statuses, group_input, stopping)
+    found = _refuse_or_bind(limits, previous.passed, waiting, said, group_input, stopping)
     refusals, assignments, waiting, passed = found
     if same and not assignments:
         return previous  # nobody has room for one of those that wait
@@ -187,7 +194,7 @@ def _refuse_or_bind(
     limits: GroupLimits,
     passed: Passed,
     waiting: Waiting,
-    statuses: Sequence[RankStatus],
+    said: GroupStatuses,
     group_input: GroupInput | None,
     stopping: bool,
 ) -> tuple[tuple[Refusal, ...], dict[int, tuple[RequestSpec, ...]], Waiting, Passed]:
@@ -195,11 +202,11 @@ def _refuse_or_bind(
     Returns (refusals, assignments, those that wait still, how often these were overtaken)."""
     if not waiting.count:
         return (), {}, waiting, ()
-    waiting, refusals = _refuse(limits, waiting, group_input, statuses[0].expired, stopping)
+    waiting, refusals = _refuse(limits, waiting, group_input, said.statuses[0].expired, stopping)
     if not waiting.count:
         return refusals, {}, waiting, ()
     not_yet = group_input.readmitted if group_input else frozenset[int]()
-    ranks = limits.ranks_of(statuses, passed, not_yet)
+    ranks = said.ranks(passed, not_yet)
     assignments, waiting = limits.route(waiting, ranks)
     return refusals, assignments, waiting, ranks.overtaking.passed(waiting)
 

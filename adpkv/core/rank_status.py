@@ -15,6 +15,9 @@ from adpkv.core.stop import StopReason
 
 __all__ = ["NO_LIMIT", "RankStatus", "differ"]
 
+_FULL: Final = Trust.FULL
+"""Looked up once: to look a member up in its enum takes longer than what is done with it."""
+
 NO_LIMIT: Final = 1 << 40
 """More than any rank can have."""
 
@@ -94,6 +97,18 @@ class RankStatus(msgspec.Struct, frozen=True, array_like=True, gc=False):
             and self.stop == other.stop
             and self.illness == other.illness
             and self.closing == other.closing
+        )
+
+    def is_odd(self) -> bool:
+        """Whether it says something that most never say: `agree` and the router then look at each
+        status of the group."""
+        return not (
+            self.able
+            and self.trust is _FULL
+            and self.stop is None
+            and self.illness is None
+            and self.closing is None
+            and not (self.votes or self.cached or self.doubted)
         )
 
 

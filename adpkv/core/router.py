@@ -16,7 +16,7 @@ from adpkv.core.group_ranks import GroupRanks
 from adpkv.core.values import RequestSpec
 from adpkv.core.waiting import Lane, Waiting, lane_of
 from adpkv.errors import UsageError
-from adpkv.heaps import heapify, heappop, heappush, heapreplace
+from adpkv.heaps import heapify, heappop, heapreplace
 
 __all__ = [
     "LOOKED_AT",
@@ -47,17 +47,15 @@ Router = Callable[[Waiting, GroupRanks], Routed]
 """Assigns the requests for which there is room: from those that no rank owns, oldest first, and the
 group's ranks, on which each assignment is noted."""
 
-Pick = Callable[[RequestSpec], int | None]
+Pick = Callable[[GroupRanks, RequestSpec], int | None]
 """A rank that can take a request which insists on none; None if it has to wait."""
-
-_Entry = tuple[int, int, int]
-"""(what a rank has in one column, what it has in another, the rank)."""
 
 LOOKED_PAST: Final = 8
 """How many requests of a lane that find no room one plan looks at."""
 
 FEW: Final = 32
-"""A queue of so many is looked through as it is; a longer one by its lanes."""
+"""A queue of so many is looked through as it is; a longer one by its lanes, where not all find
+room."""
 
 LOOKED_AT: Final = 32
 """For how many requests the ranks say what they have cached."""
@@ -96,10 +94,24 @@ def _assign(waiting: Waiting, ranks: GroupRanks, pick: Pick) -> Routed:
 
 
 def _in_order(waiting: Waiting, ranks: GroupRanks, left: Mapping[Lane, int]) -> Iterator[int]:
-    """The places of those that wait, in order: only as many of each lane as it has `left`, which
-    may change after each, and as there is room for."""
-    lanes = {lane: waiting.lane(lane) for lane in waiting.lanes()}
-    heads = [(next(places), lane) for lane, places in lanes.items()]
+    """The places of those that wait, in order. Once one of them has found no room, only as many of
+    each lane as it has `left`, which may change after each, and as there is room for."""
+    seen = -1
+    for place in waiting.places():
+        if left or not ranks.has_room(None):
+            break
+        yield place
+        seen = place
+    else:
+        return
+    lanes: dict[Lane, Iterator[int]] = {}
+    heads: list[tuple[int, Lane]] = []
+    for lane in waiting.lanes():
+        if left.get(lane, LOOKED_PAST):
+            lanes[lane] = places = waiting.lane(lane)
+            place = next((place for place in places if place > seen), -1)
+            if place >= 0:
+                heads.append((place, lane))
     heapify(heads)
     while heads:
         place, lane = heads[0]
@@ -120,76 +132,32 @@ def _rank_for(spec: RequestSpec, ranks: GroupRanks, pick: Pick) -> int | None:
         return spec.wanted if ranks.can_take(spec.wanted, spec) else None
     if not ranks.may_fit(spec):
         return None
-    rank = pick(spec)
+    rank = pick(ranks, spec)
     if rank is None:
         ranks.unfit()
     return rank
 
 
-class _First:
-    """Finds the first rank that can take a request: in the order of two columns, then of ranks.
-
-    What is in a column may only grow while its rank is given requests. So a heap does, in O(log
-    ranks) for each request, as long as the first rank can take it; stale entries at its top are
-    corrected. Ranks that had too few blocks for a request are set aside until one comes that needs
-    no more than they have: where nearly all are full, each request would look at all of them.
-    """
-
-    def __init__(self, ranks: GroupRanks, column: list[int], then: list[int] | None = None) -> None:
-        self._ranks = ranks
-        self._column, self._then = column, [0] * len(ranks) if then is None else then
-        self._heap = [(column[rank], self._then[rank], rank) for rank in ranks.open_ranks()]
-        heapify(self._heap)
-        self._aside: list[tuple[int, _Entry]] = []
-        """(blocks, negative; entry), those with the most blocks first."""
-
-    def __call__(self, spec: RequestSpec) -> int | None:
-        heap, ranks, aside = self._heap, self._ranks, self._aside
-        column, then, blocks = self._column, self._then, self._ranks.blocks
-        needed = ranks.needed(spec)
-        while aside and -aside[0][0] >= needed:
-            heappush(heap, heappop(aside)[1])
-        unable: list[_Entry] = []
-        found = None
-        while heap:
-            entry = heap[0]
-            rank = entry[2]
-            if entry[0] != column[rank] or entry[1] != then[rank]:
-                heapreplace(heap, (column[rank], then[rank], rank))
-            elif blocks[rank] < needed:
-                heappush(aside, (-blocks[rank], heappop(heap)))
-            elif ranks.can_take(rank, spec):
-                found = rank
-                break
-            elif ranks.is_open(rank):
-                unable.append(heappop(heap))
-            else:
-                heappop(heap)
-        for entry in unable:
-            heappush(heap, entry)
-        return found
-
-
 def by_load(waiting: Waiting, ranks: GroupRanks) -> Routed:
     """`load`: the rank with the fewest open tokens."""
-    return _assign(waiting, ranks, _First(ranks, ranks.tokens, ranks.turns))
+    return _assign(waiting, ranks, ranks.in_order_of(ranks.tokens, ranks.turns).first)
 
 
 def blind(waiting: Waiting, ranks: GroupRanks) -> Routed:
     """The fewest open tokens, and in a tie the lower rank: what a field policy keeps."""
-    return _assign(waiting, ranks, _First(ranks, ranks.tokens))
+    return _assign(waiting, ranks, ranks.in_order_of(ranks.tokens, ranks.equal).first)
 
 
 def round_robin(waiting: Waiting, ranks: GroupRanks) -> Routed:
     """`round_robin`: the rank whose last request is the longest ago, whatever it has to do."""
-    return _assign(waiting, ranks, _First(ranks, ranks.turns))
+    return _assign(waiting, ranks, ranks.in_order_of(ranks.turns, ranks.equal).first)
 
 
 def power_of_two(waiting: Waiting, ranks: GroupRanks) -> Routed:
     """`power_of_two`: of two ranks drawn for the request, the one with fewer open tokens
     (Mitzenmacher, The Power of Two Choices in Randomized Load Balancing)."""
 
-    def pick(spec: RequestSpec) -> int | None:
+    def pick(ranks: GroupRanks, spec: RequestSpec) -> int | None:
         able = [rank for rank in range(len(ranks)) if ranks.can_take(rank, spec)]
         if len(able) > 1:
             able = _two_of(able, spec)
@@ -225,7 +193,7 @@ def by_prefix(waiting: Waiting, ranks: GroupRanks) -> Routed:
     one as the prefix saves. Without a cached prefix this is `load`.
     """
 
-    def pick(spec: RequestSpec) -> int | None:
+    def pick(ranks: GroupRanks, spec: RequestSpec) -> int | None:
         able = [rank for rank in range(len(ranks)) if ranks.can_take(rank, spec)]
         return min(
             able,
@@ -278,7 +246,7 @@ def routed_by(choose: Choose, who: str = "the policy") -> Router:
     """
 
     def routed(waiting: Waiting, ranks: GroupRanks) -> Routed:
-        def pick(spec: RequestSpec) -> int | None:
+        def pick(ranks: GroupRanks, spec: RequestSpec) -> int | None:
             loads = tuple(zip(ranks.tokens, ranks.requests, strict=True))
             room = tuple(
                 min(ranks.seats[rank], ranks.advised[rank]) if ranks.can_take(rank, spec) else 0

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from adpkv.core.failure_memory import Trust
+from adpkv.core.group_statuses import GroupStatuses
 from adpkv.core.ids import COORDINATOR
 from adpkv.core.illness import Illness, summed_up
-from adpkv.core.rank_status import RankStatus
 from adpkv.executor.messages import Closing, Condition, TrustReport
 from adpkv.executor.ports import Mailbox
 
@@ -21,7 +19,6 @@ class StatusNotices:
     def __init__(self, instance: int, mailbox: Mailbox) -> None:
         self._instance = instance
         self._mailbox = mailbox
-        self._seen: Sequence[RankStatus] = ()
         self._trust: tuple[int, int] | None = None
         self._illness: Illness | None = None
         self._closing = False
@@ -33,16 +30,14 @@ class StatusNotices:
         """Nobody knows what the former leader has told."""
         self._unsure, self._calm = True, -1
 
-    def announce(self, statuses: Sequence[RankStatus], *, shared: bool) -> None:
+    def announce(self, said: GroupStatuses, *, shared: bool) -> None:
         """Tell what is new in these statuses. `shared`: each request is on all ranks."""
-        if statuses is self._seen:
-            return
-        self._seen = statuses
-        loud = False
-        for one in statuses:
-            if one.trust or one.illness or one.closing:
-                loud = True
-                break
+        statuses, loud = said.statuses, False
+        if said.odd:
+            for one in statuses:
+                if one.trust or one.illness or one.closing:
+                    loud = True
+                    break
         if not loud and self._calm == len(statuses):
             return
         self._calm = -1 if loud else len(statuses)

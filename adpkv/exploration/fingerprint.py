@@ -32,6 +32,7 @@ PAST: Final = frozenset(
         "_sampler", "meter", "peak", "longest", "intervals", "seen_reasons", "first_unhealthy_ns",
         "early_deadlines", "_completed", "_late", "_bytes", "_bytes_cached", "_cached",
         "_told", "knowledge_of", "nearest", "queue", "_queue", "_began_ns", "_costs", "_foremost",
+        "said",
     }
 )  # fmt: skip
 """Names of attributes that no decision reads, as they say what has been or what was looked up; and

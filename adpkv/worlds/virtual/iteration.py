@@ -79,14 +79,14 @@ class Iteration:
         else:
             leader.lead(iteration, last)
         told = leader.group_input
-        said = offers.quiet[:]
+        said = offers.quiet
         for index in taking_part:
             one = phases[index]
             one.group_input = told
             one.observe()
             said[index] = one.fresh_status()
-        combine, concerned = leader.combine, self._whom
-        plan = combine(tuple(said))
+        concerned = self._whom
+        plan = leader.agree_again(said, offers.renewed(taking_part))
         if len(taking_part) < len(phases):
             whom = concerned(group, plan, now_ns)
             if whom is None or whom:

@@ -22,7 +22,7 @@ class Offers:
     """The step or wait that each member awaits. Lists are by member."""
 
     __slots__ = (
-        "_bases", "_ends", "_fresh", "_slopes", "_tokens", "_until", "came",
+        "_bases", "_ends", "_fresh", "_new", "_slopes", "_tokens", "_until", "came",
         "current", "made", "quiet", "restless", "rests_until", "tokens", "until_ns",
     )  # fmt: skip
 
@@ -34,7 +34,9 @@ class Offers:
         self.came = [0] * members
         """How many steps the group had made when the member came there."""
         self.quiet: list[Any] = [None] * members
-        """Each member's `quiet_status`."""
+        """Each member's `quiet_status`. In an iteration, what it says in that."""
+        self._new: Sequence[int] = range(members)
+        """Members whose status may be another than at the last sync."""
         self.restless: set[int] = set()
         """Those that have none: they take part in the next iteration."""
         self.rests_until = [0] * members
@@ -84,9 +86,14 @@ class Offers:
         self._fresh = operations
         self.until_ns = min(until)
 
+    def renewed(self, there: Sequence[int]) -> list[int]:
+        """The members whose status may be another than at the last sync, with those that take part
+        in this one. For groups whose phases are known."""
+        return [*self._new, *there]
+
     def rest(self, there: Sequence[int], until: Sequence[int]) -> None:
-        """Until when each of these members rests."""
-        rests_until = self.rests_until
+        """Until when each of these members rests, all that have come anew."""
+        self._new, rests_until = there, self.rests_until
         for place, index in enumerate(there):
             rests_until[index] = until[place]
 
