@@ -54,9 +54,10 @@ def load(
         UsageError: an argument has the wrong type.
     """
     from adpkv.config import Experiment, load, load_data
+    from adpkv.config.plain import plain
     from adpkv.config.shipped import find
 
-    changes = {} if set is None else set
+    changes = {} if set is None else plain(set)
     if not isinstance(changes, Mapping):
         raise UsageError(f"set= takes values by their paths, not {type(set).__name__}")
     if isinstance(source, Path | str):
@@ -64,7 +65,7 @@ def load(
     if isinstance(source, Experiment):
         return load_data(source.model_dump(by_alias=True), source.name, changes)
     if isinstance(source, Mapping):
-        return load_data(dict(source), str(source.get("name", "experiment")), changes)
+        return load_data(plain(source), str(source.get("name", "experiment")), changes)
     raise UsageError(
         f"an experiment is a path, a name, a mapping or an Experiment, not {type(source).__name__}"
     )
@@ -274,14 +275,12 @@ def sweep(
         ConfigError: an axis or a point is not valid; the error lists all problems. Nothing has run.
         UsageError: it cannot be run, or `out` cannot be written.
     """
+    from adpkv.config.plain import plain
     from adpkv.sweeps.calling import sweep_into
 
-    given = {
-        "vary": vary, "zip": [list(group) for group in zip], "design": design, "points": points,
-        "seeds": seeds,
-    }  # fmt: skip
+    given = {"vary": vary, "zip": zip, "design": design, "points": points, "seeds": seeds}
     checked = load(experiment, set=set)
-    changes = {key: value for key, value in given.items() if value}
+    changes = {key: plain(one) for key, one in given.items() if one not in (None, (), [])}
     watch = on_progress or (lambda done, total, busy, failed: None)
     if out is not None:
         return sweep_into(

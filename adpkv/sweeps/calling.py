@@ -53,7 +53,7 @@ def sweep_into(
         UsageError: something is wrong with it; then nothing has run.
     """
     plan = make_plan(with_sweep(experiment, changes, "vary"), world)
-    check_points(plan)
+    check_points(plan, by="vary")
     goal_of(plan)
     count = jobs_for(plan.sample, world, jobs).count
     folder = SweepFolder.create(plan, out, keep=keep)

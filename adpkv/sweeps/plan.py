@@ -149,7 +149,8 @@ def with_sweep(
         UsageError: an axis or another key is wrong; all problems of axes are said together.
     """
     vary = changes.get("vary", {})
-    assert isinstance(vary, Mapping)
+    if not isinstance(vary, Mapping):
+        raise UsageError(f"{by} takes values by their paths, not {type(vary).__name__}")
     problems = []
     for path, values in vary.items():
         try:
