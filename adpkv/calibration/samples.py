@@ -23,7 +23,7 @@ from adpkv.errors import UsageError
 from adpkv.executor.collectives import WORLD
 from adpkv.executor.messages import HOST
 from adpkv.output import RunFolder
-from adpkv.output.folder import read_json
+from adpkv.output.folder_files import read_json
 from adpkv.output.story_files import RunFiles
 from adpkv.output.story_words import Event
 from adpkv.timeline.format import OPEN

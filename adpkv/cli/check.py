@@ -232,7 +232,8 @@ def _tell(
     from adpkv.exit_codes import ExitCode
     from adpkv.rank_programs.failure import EXIT_CODES
     from adpkv.rank_programs.killed import killed_values
-    from adpkv.rank_programs.report import as_values, render
+    from adpkv.rank_programs.report_text import render
+    from adpkv.rank_programs.report_values import as_values
     from adpkv.rank_programs.summary import summary
     from adpkv.terminal import terminal_columns
 

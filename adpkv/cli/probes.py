@@ -146,7 +146,7 @@ def _mpirun() -> Finding:
 
 def _starter() -> str | None:
     """What `adpkv run` starts ranks with; mpi4py, which it needs too, is another finding."""
-    from adpkv.worlds.mpi.launcher.launch import mpirun_path
+    from adpkv.worlds.mpi.launcher.mpirun import mpirun_path
 
     return mpirun_path()
 

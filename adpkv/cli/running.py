@@ -38,7 +38,8 @@ def _start(call: RankCall) -> int:
         remark(experiment)
     from adpkv.output import RunFolder
     from adpkv.output.screen import Screen
-    from adpkv.worlds.mpi.launcher.launch import find_mpirun, launch
+    from adpkv.worlds.mpi.launcher.launch import launch
+    from adpkv.worlds.mpi.launcher.mpirun import find_mpirun
     from adpkv.worlds.mpi.memory_check import check_host
 
     find_mpirun()  # or nothing is made

@@ -16,7 +16,8 @@ from adpkv import __version__
 from adpkv.config import Experiment, load
 from adpkv.config.problem import dotted
 from adpkv.errors import UsageError
-from adpkv.output.folder import RunFolder, read_json
+from adpkv.output.folder import RunFolder
+from adpkv.output.folder_files import read_json
 from adpkv.results import load_run
 from adpkv.sweeps.folder import SweepFolder, is_sweep
 from adpkv.sweeps.plan import settings_text

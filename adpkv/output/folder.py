@@ -1,4 +1,4 @@
-"""The folder of one run: where it is, what is in it, and that nothing else is overwritten.
+"""The folder of one run: where it is made, and that nothing else is overwritten.
 
 The process that writes into it holds a lock on its `config.yaml`, which the system releases when
 the process ends. A start that is refused removes what it has made.
@@ -8,41 +8,20 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import json
 import os
-import re
 import shutil
-from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from adpkv.errors import UsageError
-from adpkv.whole_files import write_whole
+from adpkv.output.folder_files import EVIDENCE_FILES, FOLDERS, OURS, FolderFiles
 
 if TYPE_CHECKING:
     from adpkv.config import Experiment
 
-__all__ = ["RunFolder", "locked", "read_json"]
-
-OURS: Final = re.compile(
-    r"config\.yaml|summary\.json|(requests|events|ranks)\.jsonl|deadlock\.json|timeline"
-    r"|rings|fr_trace|plots|events\.-?\d+\.part|ranks\.\d+\.part|report\.html"
-    r"|timeline\.perfetto-trace|summary\.json\.\d+\.tmp|\.adpkv-\d+-\d+\.tmp"
-)
-"""Every name that a run gives to a file of its folder."""
-
-FOLDERS: Final = {
-    "rings": re.compile(r"rank-\d+\.(ring|stacks|snapshot)|run\.json"),
-    "fr_trace": re.compile(r"rank_\d+"),
-    "plots": re.compile(r"[a-z0-9-]+\.(svg|png)"),
-    "timeline": re.compile(r"(rank-\d+|coordinator|world)\.records"),
-}
-"""The folders inside it, which only some runs leave, and every name in them."""
-
-EVIDENCE_FILES: Final = ("summary.json", "requests.jsonl", "events.jsonl")
-"""A folder with `config.yaml` alone could be a user's own; with one of these it is a run's."""
+__all__ = ["RunFolder", "locked"]
 
 MOST_SAME_SECOND: Final = 1000
 """How many runs of one name may begin in one second."""
@@ -52,11 +31,11 @@ NO_LOCKS: Final = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
 """Errors of a file system without locks: there, two runs in one folder are not noticed."""
 
 
-class RunFolder:
+class RunFolder(FolderFiles):
     """An existing folder; `create` makes one, under MPI on rank 0 only."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        super().__init__(path)
         self._lock = -1
         self._reserved = False
         self._made: list[Path] = []
@@ -189,106 +168,6 @@ class RunFolder:
             raise UsageError("runs: there is no run here; say which folder it is in")
         return cls(max(runs, key=lambda path: path.stat().st_mtime_ns).parent)
 
-    @property
-    def told(self) -> Path:
-        """Its path for people: from the working folder, if it is in that. Which may be gone, as
-        somebody may remove it while a run goes on."""
-        try:
-            return self.path.relative_to(Path.cwd())
-        except (OSError, ValueError):
-            return self.path
-
-    @property
-    def config(self) -> Path:
-        """The experiment as resolved."""
-        return self.path / "config.yaml"
-
-    @property
-    def summary(self) -> Path:
-        """The run in one JSON object."""
-        return self.path / "summary.json"
-
-    @property
-    def requests(self) -> Path:
-        """One line per request."""
-        return self.path / "requests.jsonl"
-
-    @property
-    def events(self) -> Path:
-        """One line per event."""
-        return self.path / "events.jsonl"
-
-    @property
-    def deadlock(self) -> Path:
-        """Why the ranks could not go on together; only where they could not."""
-        return self.path / "deadlock.json"
-
-    @property
-    def fr_trace(self) -> Path:
-        """The last collectives of each rank, as PyTorch's tools read them; where they got stuck."""
-        return self.path / "fr_trace"
-
-    @property
-    def timeline(self) -> Path:
-        """What a timeline is made of, where the run has one."""
-        return self.path / "timeline"
-
-    def events_part(self, rank: int) -> Path:
-        """One process's events until they are merged; the coordinator's rank is -1."""
-        return self.path / f"events.{rank}.part"
-
-    def events_parts(self) -> list[Path]:
-        """The parts that exist."""
-        return sorted(self.path.glob("events.*.part"))
-
-    @property
-    def samples(self) -> Path:
-        """How each rank was over time."""
-        return self.path / "ranks.jsonl"
-
-    def samples_part(self, rank: int) -> Path:
-        """One rank's samples until they are joined."""
-        return self.path / f"ranks.{rank}.part"
-
-    def samples_parts(self) -> list[Path]:
-        """The parts that exist."""
-        return sorted(self.path.glob("ranks.*.part"))
-
-    def write_summary(self, summary: Mapping[str, object]) -> None:
-        """Write `summary.json` whole or not at all."""
-        write_whole(self.summary, json.dumps(summary, indent=2) + "\n")
-
-    def begun(self) -> int | None:
-        """A stamp of the run that began here last; None where none has."""
-        with suppress(OSError):
-            said = self.config.stat()
-            return said.st_mtime_ns if said.st_size else None
-        return None
-
-    def read_code(self) -> tuple[int, int] | None:
-        """The exit code that a complete `summary.json` says, and a stamp that no other summary at
-        this place has; None where there is none."""
-        try:
-            stamp = self.summary.stat().st_mtime_ns
-            code = read_json(self.summary)["exit_code"]
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
-        return (code, stamp) if isinstance(code, int) else None
-
-    def write_first_summary(self, summary: Mapping[str, object]) -> bool:
-        """The same for a run that was broken off, where several processes may try: only the first
-        writes; False for the others."""
-        temporary = self.summary.with_name(f"summary.json.{os.getpid()}.tmp")
-        try:
-            temporary.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
-            os.link(temporary, self.summary)
-        except FileExistsError:
-            return False
-        finally:
-            with suppress(OSError):
-                temporary.unlink()
-        return True
-
     def _make(self, path: Path) -> None:
         """Make it and what is missing above it."""
         missing = [at for at in (path, *path.parents) if not at.exists()]
@@ -346,19 +225,6 @@ class RunFolder:
 
     def _not_ours(self, what: str) -> UsageError:
         return UsageError(_strange(self.path, what))
-
-
-def read_json(path: Path) -> Any:
-    """What a JSON file of a run holds, which somebody may have edited since.
-
-    Raises:
-        OSError: it cannot be read.
-        ValueError: it is no JSON, or nested deeper than any file of a run.
-    """
-    try:
-        return json.loads(path.read_bytes())
-    except RecursionError:
-        raise ValueError("nested too deeply") from None
 
 
 def _strange(path: Path, what: str) -> str:

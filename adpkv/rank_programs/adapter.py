@@ -7,7 +7,8 @@ import contextlib
 from collections.abc import Collection, Mapping
 from typing import Any, Protocol
 
-from adpkv.rank_programs.world import Rank, World
+from adpkv.rank_programs.members import Rank
+from adpkv.rank_programs.world import World
 
 __all__ = ["Adapter", "NoLibrary", "Together"]
 

@@ -16,10 +16,11 @@ from typing import Any, NoReturn
 from adpkv.errors import UnendingRankError
 from adpkv.rank_programs.driver import GRACE_SECONDS, MAIN, MOST_SECONDS, Around, Program, Swapped
 from adpkv.rank_programs.failure import Failure, Stop, What
+from adpkv.rank_programs.members import Group, Rank
 from adpkv.rank_programs.operations import Collective, Operation, Wait
-from adpkv.rank_programs.threads import end_with, stuck
+from adpkv.rank_programs.rank_ends import end_with, stuck
 from adpkv.rank_programs.unending import end_job, unending
-from adpkv.rank_programs.world import Combine, Group, Rank, World
+from adpkv.rank_programs.world import Combine, World
 
 __all__ = ["Coroutines"]
 

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from typing import Any, NoReturn, Protocol
 
 from adpkv.rank_programs.failure import Failure
+from adpkv.rank_programs.members import Group, Rank
 from adpkv.rank_programs.operations import Collective, Operation, Wait
-from adpkv.rank_programs.world import Combine, Group, Rank, World
+from adpkv.rank_programs.world import Combine, World
 
 __all__ = ["GRACE_SECONDS", "MAIN", "MOST_SECONDS", "Around", "Driver", "Program", "Swapped"]
 

@@ -8,9 +8,10 @@ import msgspec
 
 from adpkv.rank_programs.failure import Failure
 from adpkv.rank_programs.letters import letters_of, sought_of
+from adpkv.rank_programs.members import Rank
 from adpkv.rank_programs.operations import Arrival, Collective, Site
 from adpkv.rank_programs.program_files import OWN, ProgramFiles
-from adpkv.rank_programs.world import Rank, World
+from adpkv.rank_programs.world import World
 
 __all__ = [
     "Evidence",

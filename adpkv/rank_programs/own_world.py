@@ -14,8 +14,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from adpkv.rank_programs.driver import Driver
+from adpkv.rank_programs.members import Rank
 from adpkv.rank_programs.operations import Wait
-from adpkv.rank_programs.world import Rank, World
+from adpkv.rank_programs.world import World
 
 __all__ = ["EPOCH_S", "OwnWorld"]
 

@@ -247,7 +247,7 @@ def _performed(item: pytest.Function, body: Any, asked: Asked) -> str:
     from adpkv.rank_programs.bodies import BodySession
     from adpkv.rank_programs.checking import Plan, check, replay
     from adpkv.rank_programs.choices import from_token
-    from adpkv.rank_programs.report import as_failure
+    from adpkv.rank_programs.report_text import as_failure
     from adpkv.rank_programs.session import Settings
 
     token = item.config.getoption("--adpkv-replay")

@@ -16,9 +16,10 @@ import msgspec
 from adpkv.rank_programs.choices import FirstOption, Recorded
 from adpkv.rank_programs.evidence import Place, place_of
 from adpkv.rank_programs.letters import Letter, Sought
+from adpkv.rank_programs.members import Group, Rank
 from adpkv.rank_programs.operations import Arrival
 from adpkv.rank_programs.session import Session
-from adpkv.rank_programs.world import Group, Rank, World
+from adpkv.rank_programs.world import World
 
 __all__ = ["Race", "Rival", "races_of"]
 

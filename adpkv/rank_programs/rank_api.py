@@ -23,8 +23,9 @@ from adpkv.rank_programs.adapter import NoLibrary
 from adpkv.rank_programs.driver import Driver
 from adpkv.rank_programs.failure import Died, lost
 from adpkv.rank_programs.letters import Letter, Sought
+from adpkv.rank_programs.members import Group, Rank
 from adpkv.rank_programs.operations import Arrival, Collective, Operation, Wait
-from adpkv.rank_programs.world import Group, Rank, World
+from adpkv.rank_programs.world import World
 
 __all__ = ["OwnRanks", "RankApi", "RankApis"]
 

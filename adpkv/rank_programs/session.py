@@ -22,6 +22,7 @@ from adpkv.rank_programs.failure import Failure, Stop, What
 from adpkv.rank_programs.forgotten import FORGOTTEN, ForgottenAwaits
 from adpkv.rank_programs.letters import letters_of
 from adpkv.rank_programs.libraries import adapter_for
+from adpkv.rank_programs.members import Rank
 from adpkv.rank_programs.modules import ProgramModules
 from adpkv.rank_programs.operations import Arrival
 from adpkv.rank_programs.own_world import OwnWorld
@@ -33,7 +34,7 @@ from adpkv.rank_programs.spawning import Spawning
 from adpkv.rank_programs.target import Target, arguments_of
 from adpkv.rank_programs.threads import Threads
 from adpkv.rank_programs.variables import line_of
-from adpkv.rank_programs.world import Rank, World
+from adpkv.rank_programs.world import World
 
 __all__ = ["MOST_RANKS", "Session", "Settings"]
 

@@ -12,8 +12,9 @@ from typing import Final, NamedTuple, Protocol
 
 from adpkv.errors import UsageError
 from adpkv.rank_programs.choices import Pct, RandomOption, Strategy
+from adpkv.rank_programs.members import Group, Rank
 from adpkv.rank_programs.operations import Arrival
-from adpkv.rank_programs.world import Group, Rank, World
+from adpkv.rank_programs.world import World
 
 __all__ = ["EXHAUSTIVE", "MOST_DEPTH", "Drawn", "Guided", "Plain", "Schedules", "schedules_of"]
 

@@ -20,10 +20,11 @@ from typing import Any, Final
 
 from adpkv.errors import UsageError
 from adpkv.rank_programs.choices import Recorded
+from adpkv.rank_programs.members import Group, Rank
 from adpkv.rank_programs.operations import Arrival
 from adpkv.rank_programs.own_world import EPOCH_S
 from adpkv.rank_programs.session import Session
-from adpkv.rank_programs.world import Group, Rank, World
+from adpkv.rank_programs.world import World
 from adpkv.whole_files import write_whole
 
 __all__ = ["PREFIX", "VERSION", "check_folder", "write_dumps"]

@@ -14,9 +14,10 @@ from types import CodeType, FrameType
 from typing import Any, Final
 
 from adpkv.rank_programs.loops import Loops
+from adpkv.rank_programs.members import Group, Rank
 from adpkv.rank_programs.operations import Arrival
 from adpkv.rank_programs.program_files import ProgramFiles
-from adpkv.rank_programs.world import Group, Rank, World
+from adpkv.rank_programs.world import World
 
 __all__ = ["MOST_STEPS", "Path", "Step", "Trace"]
 

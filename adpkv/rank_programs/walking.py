@@ -20,9 +20,10 @@ import msgspec
 
 from adpkv.errors import UsageError
 from adpkv.rank_programs.failure import Stop
+from adpkv.rank_programs.members import Rank
 from adpkv.rank_programs.operations import Arrival
 from adpkv.rank_programs.session import Session
-from adpkv.rank_programs.world import Rank, World
+from adpkv.rank_programs.world import World
 
 __all__ = ["Walked", "walk"]
 

@@ -13,7 +13,7 @@ from adpkv.config import Experiment, load
 from adpkv.errors import UsageError
 from adpkv.flight_recorder.job_directory import RINGS
 from adpkv.output import BrokenOff, RunFolder, build_summary
-from adpkv.output.folder import read_json
+from adpkv.output.folder_files import read_json
 from adpkv.output.losses import with_losses
 from adpkv.output.requests import Tally
 from adpkv.output.samples import read_samples

@@ -13,7 +13,7 @@ from adpkv.config import Experiment
 from adpkv.config.loading import load_data
 from adpkv.errors import AdpkvError
 from adpkv.exit_codes import OUTCOMES, ExitCode
-from adpkv.output.folder import read_json
+from adpkv.output.folder_files import read_json
 from adpkv.output.losses import with_losses
 from adpkv.sweeps.row import RunRow, Task
 

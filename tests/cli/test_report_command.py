@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import adpkv
-from adpkv.output.folder import FOLDERS, OURS
+from adpkv.output.folder_files import FOLDERS, OURS
 from adpkv.reports.plot import altair
 from tests.cli.forked import adpkv as adpkv_command
 

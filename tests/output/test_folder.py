@@ -16,7 +16,7 @@ from adpkv import config
 from adpkv.config import Experiment
 from adpkv.errors import UsageError
 from adpkv.output import RunFolder
-from adpkv.output.folder import read_json
+from adpkv.output.folder_files import read_json
 
 NOW = datetime(2026, 11, 23, 22, 5, 7)
 

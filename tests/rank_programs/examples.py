@@ -11,7 +11,7 @@ from pathlib import Path
 
 from adpkv.rank_programs.checking import Checked, Plan, check
 from adpkv.rank_programs.classify import Kind
-from adpkv.rank_programs.report import render
+from adpkv.rank_programs.report_text import render
 from adpkv.rank_programs.session import Session, Settings
 from adpkv.rank_programs.target import parse_target
 

@@ -10,7 +10,8 @@ import pytest
 
 from adpkv.rank_programs.checking import Checked, Plan, check
 from adpkv.rank_programs.classify import Kind
-from adpkv.rank_programs.report import Report, _of_several, render
+from adpkv.rank_programs.report import Report
+from adpkv.rank_programs.report_text import _of_several, render
 from adpkv.rank_programs.session import Session, Settings
 from adpkv.rank_programs.target import parse_target
 from tests.rank_programs.conftest import Check

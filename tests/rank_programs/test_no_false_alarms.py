@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from adpkv.rank_programs.checking import Plan, check
-from adpkv.rank_programs.report import render
+from adpkv.rank_programs.report_text import render
 from adpkv.rank_programs.session import Session, Settings
 from adpkv.rank_programs.target import parse_target
 

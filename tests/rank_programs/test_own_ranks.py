@@ -11,7 +11,9 @@ from adpkv.rank_programs.checking import Plan, check, replay
 from adpkv.rank_programs.choices import from_token
 from adpkv.rank_programs.classify import Kind
 from adpkv.rank_programs.failure import What
-from adpkv.rank_programs.report import Report, as_values, render
+from adpkv.rank_programs.report import Report
+from adpkv.rank_programs.report_text import render
+from adpkv.rank_programs.report_values import as_values
 from adpkv.rank_programs.session import Session, Settings
 from adpkv.rank_programs.target import parse_target
 from tests.rank_programs.conftest import Check

@@ -13,7 +13,7 @@ torch = pytest.importorskip("torch", reason="torch is not installed: make test-t
 from adpkv.errors import TargetError  # noqa: E402
 from adpkv.rank_programs.checking import Checked, Plan, check  # noqa: E402
 from adpkv.rank_programs.classify import Kind  # noqa: E402
-from adpkv.rank_programs.report import render  # noqa: E402
+from adpkv.rank_programs.report_text import render  # noqa: E402
 from adpkv.rank_programs.session import Session, Settings  # noqa: E402
 from adpkv.rank_programs.target import parse_target  # noqa: E402
 from tests.rank_programs import examples  # noqa: E402

@@ -17,7 +17,8 @@ import pytest
 from adpkv.errors import TargetError
 from adpkv.rank_programs import coroutines, real_ranks, threads
 from adpkv.rank_programs.failure import What
-from adpkv.rank_programs.report import Report, render
+from adpkv.rank_programs.report import Report
+from adpkv.rank_programs.report_text import render
 from adpkv.rank_programs.target import parse_target
 from tests.rank_programs.conftest import Check
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from adpkv.flight_recorder.processes import descendants
-from adpkv.worlds.mpi.launcher.launch import fault_tolerance
+from adpkv.worlds.mpi.launcher.mpirun import fault_tolerance
 
 ROOT = Path(__file__).parents[2]
 MPIRUN = Path(sys.executable).with_name("mpirun")

@@ -17,6 +17,7 @@ from adpkv.flight_recorder.processes import living_state, start_ticks
 from adpkv.worlds.mpi.launcher import launch as launching
 from adpkv.worlds.mpi.launcher import process_tree, segments
 from adpkv.worlds.mpi.launcher.launch import Launch
+from adpkv.worlds.mpi.launcher.mpirun import allowing, fault_tolerance, find_mpirun
 from adpkv.worlds.mpi.launcher.process_tree import ProcessTree
 
 HUNG = """
@@ -37,8 +38,8 @@ def test_the_exit_code_of_mpirun_is_passed_on() -> None:
 @pytest.mark.parametrize("told", [{}, {"HOME": ""}], ids=["none", "an empty one"])
 def test_who_has_no_home_gets_one(told: dict[str, str]) -> None:
     """Open MPI does not run without."""
-    assert Path(launching._allowing(dict(told))["HOME"]).is_absolute()
-    assert launching._allowing({"HOME": "/somebody"})["HOME"] == "/somebody"
+    assert Path(allowing(dict(told))["HOME"]).is_absolute()
+    assert allowing({"HOME": "/somebody"})["HOME"] == "/somebody"
 
 
 def test_a_killed_mpirun_has_the_code_that_a_shell_would_give() -> None:
@@ -113,8 +114,8 @@ def test_open_mpi_is_asked_to_outlive_a_rank(tmp_path: Path, says: str, found: l
     mpirun = tmp_path / "mpirun"
     mpirun.write_text(f"#!/bin/sh\nprintf '%s\\n' '{says}'\n")
     mpirun.chmod(0o755)
-    assert launching.fault_tolerance(str(mpirun)) == found
-    assert launching.fault_tolerance(str(tmp_path / "none")) == []
+    assert fault_tolerance(str(mpirun)) == found
+    assert fault_tolerance(str(tmp_path / "none")) == []
 
 
 def test_shared_memory_and_session_of_a_killed_job_are_removed(
@@ -150,7 +151,7 @@ def test_without_mpirun_it_is_said_how_to_get_it(
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(MissingPieceError, match=r"pip install 'adpkv\[mpi\]'.*mpirun is missing"):
-        launching.find_mpirun()
+        find_mpirun()
 
 
 def test_the_environments_own_mpirun_comes_first(
@@ -161,7 +162,7 @@ def test_the_environments_own_mpirun_comes_first(
         path = tmp_path / name
         path.write_text("#!/bin/sh\n")
         path.chmod(0o755)
-        assert launching.find_mpirun() == str(path)
+        assert find_mpirun() == str(path)
 
 
 def test_a_lost_host_is_missed_in_time_and_what_the_user_has_set_stays(

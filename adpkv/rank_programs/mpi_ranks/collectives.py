@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from adpkv.diagnosis.names import named
+from adpkv.rank_programs.members import Group
 from adpkv.rank_programs.mpi_ranks.buffers import IN_PLACE, blocks, view
 from adpkv.rank_programs.mpi_ranks.communicator import Shared
 from adpkv.rank_programs.mpi_ranks.group import UNDEFINED, GroupOfRanks
@@ -20,7 +21,6 @@ from adpkv.rank_programs.mpi_ranks.persistent import PersistentRequest
 from adpkv.rank_programs.mpi_ranks.reductions import Op
 from adpkv.rank_programs.mpi_ranks.requests import Request
 from adpkv.rank_programs.operations import Arrival, Collective
-from adpkv.rank_programs.world import Group
 
 __all__ = ["Intracomm", "whole"]
 

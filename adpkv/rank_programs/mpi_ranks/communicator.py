@@ -12,13 +12,14 @@ from typing import Any, Final
 
 from adpkv.rank_programs.driver import Driver
 from adpkv.rank_programs.failure import Failure, What
+from adpkv.rank_programs.members import Group, Rank
 from adpkv.rank_programs.mpi_ranks.buffers import MpiError
 from adpkv.rank_programs.mpi_ranks.group import GroupOfRanks
 from adpkv.rank_programs.mpi_ranks.messages import Messages
 from adpkv.rank_programs.mpi_ranks.peers import Living, check_revoked
 from adpkv.rank_programs.mpi_ranks.provided import Provided
 from adpkv.rank_programs.operations import Arrival, Collective, Operation
-from adpkv.rank_programs.world import Group, Rank, World
+from adpkv.rank_programs.world import World
 
 __all__ = ["ERRORS_RETURN", "PROC_NULL", "Comm", "Shared"]
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from adpkv.errors import NotProvidedError
 from adpkv.rank_programs.driver import Driver
+from adpkv.rank_programs.members import Rank
 from adpkv.rank_programs.mpi_ranks.buffers import (
     DATATYPES,
     ERROR_CLASSES,
@@ -34,7 +35,7 @@ from adpkv.rank_programs.mpi_ranks.messages import ANY
 from adpkv.rank_programs.mpi_ranks.persistent import PersistentRequest
 from adpkv.rank_programs.mpi_ranks.reductions import OPS, Op
 from adpkv.rank_programs.mpi_ranks.requests import Request, Status
-from adpkv.rank_programs.world import Rank, World
+from adpkv.rank_programs.world import World
 
 __all__ = ["MpiRanks"]
 

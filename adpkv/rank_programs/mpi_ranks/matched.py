@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 
 from adpkv.rank_programs.driver import Driver
+from adpkv.rank_programs.members import Rank
 from adpkv.rank_programs.mpi_ranks.buffers import MpiError, view
 from adpkv.rank_programs.mpi_ranks.messages import Message, Messages
 from adpkv.rank_programs.mpi_ranks.provided import Provided
 from adpkv.rank_programs.mpi_ranks.requests import Request, Status
 from adpkv.rank_programs.operations import Arrival, Wait
-from adpkv.rank_programs.world import Rank
 
 __all__ = ["NO_MESSAGE", "MatchedMessage", "copied", "loaded_object"]
 

@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from adpkv.rank_programs.letters import Letter, Sought
+from adpkv.rank_programs.members import Rank
 from adpkv.rank_programs.operations import Arrival, Operation, Wait
-from adpkv.rank_programs.world import Rank, World
+from adpkv.rank_programs.world import World
 
 __all__ = ["ANY", "EAGER_BYTES", "Message", "Messages", "Receive"]
 

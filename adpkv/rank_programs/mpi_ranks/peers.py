@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 from adpkv.rank_programs.driver import Driver
 from adpkv.rank_programs.failure import Failure, What, lost
+from adpkv.rank_programs.members import Group, Rank
 from adpkv.rank_programs.mpi_ranks.buffers import (
     ERR_PROC_FAILED,
     ERR_PROC_FAILED_PENDING,
@@ -19,7 +20,6 @@ from adpkv.rank_programs.mpi_ranks.buffers import (
     MpiError,
 )
 from adpkv.rank_programs.operations import Arrival, Collective, Operation, Wait
-from adpkv.rank_programs.world import Group, Rank
 
 __all__ = ["Living", "check_revoked", "told", "wait_for"]
 

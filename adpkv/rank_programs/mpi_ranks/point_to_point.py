@@ -6,6 +6,7 @@ import pickle
 from collections.abc import Callable
 from typing import Any
 
+from adpkv.rank_programs.members import Rank
 from adpkv.rank_programs.mpi_ranks.buffers import MpiError, view
 from adpkv.rank_programs.mpi_ranks.communicator import PROC_NULL, Comm
 from adpkv.rank_programs.mpi_ranks.matched import MatchedMessage, copied, loaded_object
@@ -13,7 +14,6 @@ from adpkv.rank_programs.mpi_ranks.messages import ANY, EAGER_BYTES, Message, Re
 from adpkv.rank_programs.mpi_ranks.peers import check_revoked, wait_for
 from adpkv.rank_programs.mpi_ranks.persistent import PersistentRequest
 from adpkv.rank_programs.mpi_ranks.requests import Request, Status
-from adpkv.rank_programs.world import Rank
 
 __all__ = ["PointToPoint"]
 

@@ -6,12 +6,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from adpkv.rank_programs.driver import Driver
+from adpkv.rank_programs.members import Rank
 from adpkv.rank_programs.mpi_ranks.buffers import Datatype
 from adpkv.rank_programs.mpi_ranks.messages import Message, Messages, Receive
 from adpkv.rank_programs.mpi_ranks.peers import wait_for
 from adpkv.rank_programs.mpi_ranks.provided import Provided
 from adpkv.rank_programs.operations import Arrival, Wait
-from adpkv.rank_programs.world import Rank, World
+from adpkv.rank_programs.world import World
 
 __all__ = ["Request", "Status"]
 

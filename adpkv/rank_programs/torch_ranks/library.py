@@ -21,13 +21,14 @@ from adpkv.counting import counted
 from adpkv.errors import NotProvidedError, TargetError
 from adpkv.rank_programs.driver import Driver
 from adpkv.rank_programs.failure import lost
+from adpkv.rank_programs.members import Rank
 from adpkv.rank_programs.operations import Arrival, Collective, Operation
 from adpkv.rank_programs.torch_ranks.cuda import CudaAsCpu
 from adpkv.rank_programs.torch_ranks.messages import Messages
 from adpkv.rank_programs.torch_ranks.peers import GLOO_SECONDS, NCCL_SECONDS
 from adpkv.rank_programs.torch_ranks.process_group import RankGroup
 from adpkv.rank_programs.torch_ranks.store import RankStore, StoreData
-from adpkv.rank_programs.world import Rank, World
+from adpkv.rank_programs.world import World
 
 __all__ = ["OLDEST", "TorchRanks"]
 

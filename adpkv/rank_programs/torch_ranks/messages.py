@@ -14,8 +14,9 @@ from typing import Any, Final
 import torch
 
 from adpkv.rank_programs.letters import Letter, Sought
+from adpkv.rank_programs.members import Rank
 from adpkv.rank_programs.operations import Arrival, Operation, Wait
-from adpkv.rank_programs.world import Rank, World
+from adpkv.rank_programs.world import World
 
 __all__ = ["EAGER_BYTES", "Messages", "Received", "Sent"]
 

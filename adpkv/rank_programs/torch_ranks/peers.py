@@ -12,8 +12,8 @@ from typing import Final, NoReturn
 
 from adpkv.rank_programs.driver import Driver
 from adpkv.rank_programs.failure import Failure, What, lost
+from adpkv.rank_programs.members import Group, Rank
 from adpkv.rank_programs.operations import Wait
-from adpkv.rank_programs.world import Group, Rank
 
 __all__ = ["GLOO_SECONDS", "NCCL_SECONDS", "broken", "connection_closed"]
 

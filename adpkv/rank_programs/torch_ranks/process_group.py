@@ -17,12 +17,12 @@ from torch.distributed import ProcessGroup
 from adpkv.errors import NotProvidedError
 from adpkv.rank_programs.driver import Driver
 from adpkv.rank_programs.failure import Failure, What
+from adpkv.rank_programs.members import Group, Rank
 from adpkv.rank_programs.operations import Collective, Operation
 from adpkv.rank_programs.torch_ranks import reductions
 from adpkv.rank_programs.torch_ranks.described import listed, reduction, shape, text_of
 from adpkv.rank_programs.torch_ranks.messages import Messages, Received, Sent
-from adpkv.rank_programs.torch_ranks.work import RankWork
-from adpkv.rank_programs.world import Group, Rank
+from adpkv.rank_programs.torch_ranks.work import RankWork, Together
 
 __all__ = ["RankGroup"]
 
@@ -135,7 +135,7 @@ class RankGroup(ProcessGroup):  # type: ignore[misc]
 
     def _end_coalescing(self, device: Any = None) -> Any:
         works, self._coalescing = self._coalescing or [], None
-        return _Together(works) if works else None
+        return Together(works) if works else None
 
     # -- collectives ---------------------------------------------------------------------------
 
@@ -346,7 +346,7 @@ class RankGroup(ProcessGroup):  # type: ignore[misc]
             raise ValueError(f"{kind}: {len(tensors)} tensors for {self.size()} ranks")
 
     def _together(self, works: list[RankWork]) -> Any:
-        return works[0] if len(works) == 1 else _Together(works)
+        return works[0] if len(works) == 1 else Together(works)
 
     def _global(self, number: int) -> int:
         return self._group.ranks[number] if 0 <= number < self.size() else number
@@ -361,30 +361,3 @@ class RankGroup(ProcessGroup):  # type: ignore[misc]
 
     def _get_sequence_number_for_group(self) -> int:
         return self._own.counts.get(self._group.number, 0)
-
-
-class _Together(torch.distributed.Work):  # type: ignore[misc]
-    """Several works as one."""
-
-    def __init__(self, works: Sequence[RankWork]) -> None:
-        super().__init__()
-        self._works = works
-
-    def wait(self, timeout: Any = None) -> bool:
-        """Wait for all of them."""
-        for work in self._works:
-            work.wait(timeout)
-        return True
-
-    def is_completed(self) -> bool:
-        """Are all of them complete?"""
-        return all(work.is_completed() for work in self._works)
-
-    def get_future(self) -> Any:
-        """A future that is complete (`RankWork.get_future`)."""
-        self.wait()
-        return self._works[-1].get_future()
-
-    def synchronize(self) -> None:
-        """Wait, as on a stream."""
-        self.wait()

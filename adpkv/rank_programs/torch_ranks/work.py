@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -9,11 +10,11 @@ import torch
 from torch.distributed import Work
 
 from adpkv.rank_programs.driver import Driver
+from adpkv.rank_programs.members import Group, Rank
 from adpkv.rank_programs.operations import Arrival, Wait
 from adpkv.rank_programs.torch_ranks.peers import broken, connection_closed
-from adpkv.rank_programs.world import Group, Rank
 
-__all__ = ["RankWork"]
+__all__ = ["RankWork", "Together"]
 
 
 class RankWork(Work):  # type: ignore[misc]
@@ -114,3 +115,30 @@ class RankWork(Work):  # type: ignore[misc]
         future: Any = torch.futures.Future()
         future.set_result(self._tensors)
         return future
+
+
+class Together(Work):  # type: ignore[misc]
+    """Several works as one."""
+
+    def __init__(self, works: Sequence[RankWork]) -> None:
+        super().__init__()
+        self._works = works
+
+    def wait(self, timeout: Any = None) -> bool:
+        """Wait for all of them."""
+        for work in self._works:
+            work.wait(timeout)
+        return True
+
+    def is_completed(self) -> bool:
+        """Are all of them complete?"""
+        return all(work.is_completed() for work in self._works)
+
+    def get_future(self) -> Any:
+        """A future that is complete (`RankWork.get_future`)."""
+        self.wait()
+        return self._works[-1].get_future()
+
+    def synchronize(self) -> None:
+        """Wait, as on a stream."""
+        self.wait()

@@ -8,7 +8,8 @@ from __future__ import annotations
 import sys
 
 from adpkv.worlds.mpi.launcher import launch as launching
-from adpkv.worlds.mpi.launcher.launch import Launch, fault_tolerance, find_mpirun
+from adpkv.worlds.mpi.launcher.launch import Launch
+from adpkv.worlds.mpi.launcher.mpirun import fault_tolerance, find_mpirun
 
 HUNG_AFTER_S, KILL_GRACE_S = 1.5, 0.5
 """What a test waits out is shorter than in life."""

