@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import re
 import shutil
 from contextlib import suppress
 from datetime import datetime
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from adpkv.errors import UsageError
-from adpkv.output.folder_files import EVIDENCE_FILES, FOLDERS, OURS, FolderFiles
+from adpkv.output.folder_files import EVIDENCE_FILES, FOLDERS, OURS, UNFINISHED, FolderFiles
 
 if TYPE_CHECKING:
     from adpkv.config import Experiment
@@ -194,13 +195,10 @@ class RunFolder(FolderFiles):
     def _take(self) -> None:
         """Check that nothing but a run's files is in it, and lock it."""
         names = sorted(os.listdir(self.path))
-        strange = [name for name in names if not OURS.fullmatch(name)]
-        if strange:
-            raise self._not_ours(f"{strange[0]!r}, which no run wrote")
+        _check_names(self.path, names, OURS)
         for name in FOLDERS.keys() & names:
-            for inner in sorted(os.listdir(self.path / name)):
-                if not FOLDERS[name].fullmatch(inner):
-                    raise UsageError(_strange(self.path / name, f"{inner!r}, which no run wrote"))
+            inside = self.path / name
+            _check_names(inside, sorted(os.listdir(inside)), FOLDERS[name])
         new = not self.config.exists()
         self._lock = os.open(self.config, os.O_RDWR | os.O_CREAT, 0o666)
         if not locked(self._lock) or not _is_at(self._lock, self.config):
@@ -225,6 +223,13 @@ class RunFolder(FolderFiles):
 
     def _not_ours(self, what: str) -> UsageError:
         return UsageError(_strange(self.path, what))
+
+
+def _check_names(path: Path, names: list[str], ours: re.Pattern[str]) -> None:
+    """All names in this folder are those of a run."""
+    for name in names:
+        if not (ours.fullmatch(name) or UNFINISHED.fullmatch(name)):
+            raise UsageError(_strange(path, f"{name!r}, which no run wrote"))
 
 
 def _strange(path: Path, what: str) -> str:

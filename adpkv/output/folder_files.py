@@ -10,19 +10,24 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
-from adpkv.whole_files import write_whole
+from adpkv.whole_files import MARK, write_whole
 
-__all__ = ["EVIDENCE_FILES", "FOLDERS", "OURS", "FolderFiles", "read_json"]
+__all__ = ["EVIDENCE_FILES", "FOLDERS", "OURS", "UNFINISHED", "FolderFiles", "read_json"]
 
 OURS: Final = re.compile(
     r"config\.yaml|summary\.json|(requests|events|ranks)\.jsonl|deadlock\.json|timeline"
     r"|rings|fr_trace|plots|events\.-?\d+\.part|ranks\.\d+\.part|report\.html"
-    r"|timeline\.perfetto-trace|summary\.json\.\d+\.tmp|\.adpkv-\d+-\d+\.tmp"
+    r"|timeline\.perfetto-trace|summary\.json\.\d+\.tmp"
 )
 """Every name that a run gives to a file of its folder."""
 
+UNFINISHED: Final = re.compile(rf"{re.escape(MARK)}\d+-\d+\.tmp")
+"""What `whole_files` leaves anywhere if its process is killed."""
+
 FOLDERS: Final = {
-    "rings": re.compile(r"rank-\d+\.(ring|stacks|snapshot)|run\.json"),
+    "rings": re.compile(
+        r"rank-\d+\.(ring|stacks|snapshot|tmp)|run\.json(\.tmp)?|group--?\d+-\d+-[0-9a-f]+\.slots"
+    ),
     "fr_trace": re.compile(r"rank_\d+"),
     "plots": re.compile(r"[a-z0-9-]+\.(svg|png)"),
     "timeline": re.compile(r"(rank-\d+|coordinator|world)\.records"),

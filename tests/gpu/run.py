@@ -329,6 +329,8 @@ def perform(part: Part, folder: Path) -> dict[str, Any]:
     environment |= {"OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", "PYTHONUNBUFFERED": "1"}
     environment |= {"PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe"}
     environment["PATH"] = f"{BIN}:{environment['PATH']}"
+    if out.exists():  # its summary would be taken for this one's
+        return {"part": part.name, "wrong": [f"{out} is there already"], "took_s": 0.0, "tail": []}
     wrong, text, code = [], "", -1
     log = folder / f"{part.name}.log"
     with log.open("wb") as file:

@@ -14,9 +14,22 @@ import pytest
 
 from adpkv import config
 from adpkv.config import Experiment
+from adpkv.diagnosis.collect import RankSnapshot, write_snapshot
 from adpkv.errors import UsageError
+from adpkv.executor.collectives import WORLD
+from adpkv.flight_recorder.job_directory import (
+    INFO,
+    RINGS,
+    JobDirectory,
+    JobInfo,
+    new_job,
+    ring_path,
+    slot_path,
+    stacks_path,
+)
 from adpkv.output import RunFolder
-from adpkv.output.folder_files import read_json
+from adpkv.output.folder_files import FOLDERS, read_json
+from adpkv.whole_files import MARK
 
 NOW = datetime(2026, 11, 23, 22, 5, 7)
 
@@ -46,6 +59,34 @@ def test_a_former_run_is_replaced(experiment: Experiment, tmp_path: Path) -> Non
     folder.release()
     again = RunFolder.create(experiment, tmp_path / "out")
     assert sorted(path.name for path in again.path.iterdir()) == ["config.yaml", "requests.jsonl"]
+
+
+def test_a_run_that_was_killed_is_replaced_with_all_that_was_rescued_of_it(
+    experiment: Experiment, tmp_path: Path
+) -> None:
+    """By whatever a job's directory can hold, under the names that their own modules make."""
+    folder = RunFolder.create(experiment, tmp_path)
+    folder.requests.write_text("old\n")
+    folder.release()
+    job = JobDirectory.create(new_job())
+    paths = [
+        ring_path(job.path, 12),
+        stacks_path(job.path, 12),
+        *(slot_path(job.path, group, 1, bytes(16)) for group in (WORLD, 0, 11)),
+        job.path / f"{INFO}.tmp",
+        job.path / "rank-12.tmp",  # a snapshot, half written
+    ]
+    write_snapshot(job.path, RankSnapshot(12))
+    job.write_info(JobInfo("j", 1, str(tmp_path), "h", 1, {0: 1}, "tiny", []))
+    for path in paths:
+        path.write_bytes(b"old")
+    job.rescue()
+    for inside in FOLDERS:
+        (tmp_path / inside).mkdir(exist_ok=True)
+        (tmp_path / inside / f"{MARK}1-1.tmp").touch()  # of `whole_files`
+    assert {path.name for path in paths} < set(os.listdir(tmp_path / RINGS))
+    RunFolder.create(experiment, tmp_path).release()
+    assert not FOLDERS.keys() & set(os.listdir(tmp_path))
 
 
 @pytest.mark.parametrize(
