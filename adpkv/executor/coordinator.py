@@ -112,6 +112,7 @@ class Coordinator:
         """Serve the workload, then wait until every instance has stopped."""
         clients, outages = self.clients, self.outages
         clients.begin()
+        self._end_when_done(self._clock())  # of a workload without requests nothing ever comes
         while self._stop is None or self._open or not self._instances.are_drained:
             for message in await Receive(self._wake_ns()):
                 self._take(message)

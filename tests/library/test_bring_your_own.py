@@ -138,6 +138,13 @@ def test_a_workload(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("jump", [True, False])
+def test_a_workload_without_requests_is_a_run_that_is_over(jump: bool) -> None:
+    """Nobody is ever told of an answer: it had counted as ranks that are stuck."""
+    found = adpkv.simulate("quickstart", workload=Burst(0), jump=jump)
+    assert (found.exit_code, len(found.requests), found.violations) == (0, 0, ())
+
+
+@pytest.mark.parametrize("jump", [True, False])
 def test_a_model(jump: bool) -> None:
     found = adpkv.simulate("quickstart", set=SMALL, model=Constant(), jump=jump)
     itl_s = found.summary.latency.itl_s.p50
