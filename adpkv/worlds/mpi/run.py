@@ -122,6 +122,7 @@ def _run(
         return ExitCode.USAGE
     screen.progress.stage(f"{world.size} ranks make their memory and connections")
     pulse = not quiet or experiment.observe.http is not None
+    at_stage(Stage.BUILD)
     try:
         flight = open_flight(world, experiment, claimed.path, name)
     except UsageError as error:
@@ -156,8 +157,8 @@ def _run(
             stuck,
             broken_off,
         )
-    # Only now can every rank take requests. Until all have come here the watch of the start says
-    # who is missing, and for how long.
+    # Until all have come here the watch of the start says who is missing.
+    at_stage(Stage.MEET)
     job.begin()
     at_stage(Stage.RUN)
     if host is not None:

@@ -64,11 +64,13 @@ RANKS: Final = ("OMPI_COMM_WORLD_RANK", "PMI_RANK", "PMIX_RANK")
 
 
 class Stage(StrEnum):
-    """How far a rank has come, as the name of its process; at most 15 characters."""
+    """How far a rank has come, as the name of its process; at most 15 characters. Ranks meet
+    twice: after MPI_Init, and when they are built."""
 
     LOAD = "adpkv:load"
     INIT = "adpkv:init"
     MEET = "adpkv:meet"
+    BUILD = "adpkv:build"
     RUN = "adpkv:run"
     LEAVE = "adpkv:leave"
 
@@ -77,6 +79,7 @@ WORDS: Final[Mapping[str, str]] = {
     Stage.LOAD: "reading the experiment",
     Stage.INIT: "in MPI_Init",
     Stage.MEET: "waiting for the others",
+    Stage.BUILD: "making its memory and connections",
     Stage.RUN: "running",
     Stage.LEAVE: "leaving",
 }
