@@ -66,7 +66,9 @@ EXIT_PRECEDENCE: Final = (
     ExitCode.GONE,
     ExitCode.COMPLETED,
 )
-"""Which exit code wins where ranks propose several (contract 6.6)."""
+"""Which exit code wins where ranks propose several (contract 6.6): all there are, in order."""
+
+_PLACES: Final[Mapping[int, int]] = {code: place for place, code in enumerate(EXIT_PRECEDENCE)}
 
 OUTCOMES: Final[Mapping[int, str]] = {
     ExitCode.COMPLETED: "completed",
@@ -88,8 +90,9 @@ OUTCOMES: Final[Mapping[int, str]] = {
 
 def worst(codes: Iterable[int]) -> ExitCode:
     """The exit code that wins; an unknown one counts as an internal error."""
-    found = {code if code in OUTCOMES else ExitCode.INTERNAL_ERROR for code in codes}
-    return next((code for code in EXIT_PRECEDENCE if code in found), ExitCode.COMPLETED)
+    unknown = _PLACES[ExitCode.INTERNAL_ERROR]
+    places = [_PLACES.get(code, unknown) for code in codes]
+    return EXIT_PRECEDENCE[min(places)] if places else ExitCode.COMPLETED
 
 
 def by_signal(number: int) -> int:

@@ -31,6 +31,8 @@ LATER = (
     *(
         "adpkv.workload.arrivals",
         "adpkv.workload.deadlines",
+        "adpkv.traces.bailian",
+        "adpkv.traces.llmservingsim",
         "adpkv.traces.mooncake",
         "adpkv.traces.faults",
     ),

@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from adpkv.traces.csv_rows import SECOND_NS, Record, table
-from adpkv.traces.row import Format, Place, Reading, Row
+from adpkv.traces.csv_rows import Record, table
+from adpkv.traces.row import SECOND_NS, Format, Place, Reading, Row
 
 __all__ = ["AZURE"]
 

@@ -13,9 +13,8 @@ from typing import Annotated, Final
 import msgspec
 
 from adpkv.core.content import blocks_for
-from adpkv.traces.csv_rows import SECOND_NS
 from adpkv.traces.json_rows import json_lines
-from adpkv.traces.row import LATEST_NS, MOST_TOKENS, Format, Place, Reading, Row
+from adpkv.traces.row import LATEST_NS, MOST_TOKENS, SECOND_NS, Format, Place, Reading, Row
 
 __all__ = ["BAILIAN", "BLOCK_TOKENS"]
 

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from adpkv.traces.csv_rows import SECOND_NS, table
-from adpkv.traces.row import UNKNOWN, Format, Place, Reading, Row
+from adpkv.traces.csv_rows import table
+from adpkv.traces.row import SECOND_NS, UNKNOWN, Format, Place, Reading, Row
 
 __all__ = ["BURSTGPT", "FAILED_AFTER_NS", "FAILED_OUTPUT_TOKENS"]
 

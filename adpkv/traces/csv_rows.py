@@ -6,15 +6,12 @@ import csv
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Final
 
 from adpkv.errors import TraceError
 from adpkv.traces import source
-from adpkv.traces.row import LATEST_NS, MOST_TOKENS
+from adpkv.traces.row import LATEST_NS, MOST_TOKENS, SECOND_NS
 
 __all__ = ["Record", "columns_of", "table"]
-
-SECOND_NS: Final = 1_000_000_000
 
 
 class Record:

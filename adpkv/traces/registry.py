@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import re
+from importlib import import_module
 from pathlib import Path
 from typing import Final
 
@@ -11,30 +11,33 @@ import msgspec
 
 from adpkv.errors import TraceError
 from adpkv.traces import source
-from adpkv.traces.azure import AZURE
-from adpkv.traces.bailian import BAILIAN
-from adpkv.traces.burstgpt import BURSTGPT
-from adpkv.traces.csv_rows import columns_of
-from adpkv.traces.llmservingsim import LLMSERVINGSIM
-from adpkv.traces.mooncake import MOONCAKE
 from adpkv.traces.row import Format, Head
-from adpkv.traces.sharegpt import SHAREGPT
-from adpkv.traces.vidur import VIDUR
 
-__all__ = ["FORMATS", "assumed", "notice"]
+__all__ = ["FORMATS", "assumed", "format_of", "notice"]
 
-FORMATS: Final[tuple[Format, ...]] = (
-    BAILIAN,
-    LLMSERVINGSIM,
-    AZURE,
-    BURSTGPT,
-    VIDUR,
-    SHAREGPT,
-    MOONCAKE,
-)
-"""In the order in which they are tried: what has fewer marks of its own comes later."""
+OBJECTS: Final = "objects"
+TABLE: Final = "table"
+LIST: Final = "list"
+
+FORMATS: Final = {
+    "bailian": OBJECTS,
+    "llmservingsim": OBJECTS,
+    "azure": TABLE,
+    "burstgpt": TABLE,
+    "vidur": TABLE,
+    "sharegpt": LIST,
+    "mooncake": OBJECTS,
+}
+"""The modules of the formats -> what a file consists of. In the order in which they are tried: what
+has fewer marks of its own comes later. Only those that a file may have are imported."""
 
 _KEY: Final = re.compile(rb'"(\w+)"\s*:')
+
+
+def format_of(module: str) -> Format:
+    """The format of a module of `FORMATS`, which has its name."""
+    found: Format = getattr(import_module(f"adpkv.traces.{module}"), module.upper())
+    return found
 
 
 def notice(path: Path) -> Format:
@@ -48,10 +51,11 @@ def notice(path: Path) -> Format:
     if not beginning:
         raise TraceError(f"{path}:1: the trace is empty, at least one request is needed")
     head = _head(beginning)
-    for one in FORMATS:
-        if one.fits(head):
+    consists = TABLE if head.columns else LIST if head.is_list else OBJECTS
+    for module in [name for name, of in FORMATS.items() if of == consists]:
+        if (one := format_of(module)).fits(head):
             return one
-    known = "; ".join(one.title for one in FORMATS)
+    known = "; ".join(one.title for one in map(format_of, FORMATS))
     found = ", ".join(head.columns)[:100]
     raise TraceError(
         f"{path}:1:1: the headings {found!r} are those of no trace that is known: {known}"
@@ -80,7 +84,13 @@ def _head(beginning: bytes) -> Head:
             return Head(keys=frozenset(key.decode() for key in _KEY.findall(line)))
         return Head(keys=frozenset(keys))
     text = line.decode("utf-8", "replace")
+    if "," not in text or not text.isprintable():
+        return Head()
+    import csv  # no other file needs it
+
+    from adpkv.traces.csv_rows import columns_of
+
     try:
-        return Head(columns=columns_of(text)) if "," in text and text.isprintable() else Head()
+        return Head(columns=columns_of(text))
     except csv.Error:
         return Head()

@@ -14,6 +14,7 @@ from adpkv.errors import TraceError
 __all__ = [
     "LATEST_NS",
     "MOST_TOKENS",
+    "SECOND_NS",
     "UNKNOWN",
     "Format",
     "Head",
@@ -21,6 +22,8 @@ __all__ = [
     "Reading",
     "Row",
 ]
+
+SECOND_NS: Final = 1_000_000_000
 
 UNKNOWN: Final = -1
 """A time that the trace does not tell."""

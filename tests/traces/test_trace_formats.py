@@ -9,7 +9,7 @@ import pytest
 from adpkv.core.ids import NEVER
 from adpkv.errors import TraceError, UsageError
 from adpkv.traces.burstgpt import FAILED_AFTER_NS, FAILED_OUTPUT_TOKENS
-from adpkv.traces.registry import FORMATS, assumed, notice
+from adpkv.traces.registry import FORMATS, assumed, format_of, notice
 from adpkv.workload.reading import Limits, Scaling, Sessions, read
 from adpkv.workload.traces import FIRST, Trace
 
@@ -49,7 +49,7 @@ def test_a_format_is_noticed_by_content_and_says_what_it_assumes(name: str, tmp_
 
 
 def test_there_is_a_sample_of_every_format() -> None:
-    assert {name for name, _ in NOTICED.values()} == {one.name for one in FORMATS}
+    assert {name for name, _ in NOTICED.values()} == {format_of(one).name for one in FORMATS}
     assert {path.name for path in SAMPLES.iterdir()} == set(NOTICED)
 
 
