@@ -27,11 +27,11 @@ __all__ = ["is_remembering", "keeps_profiles", "main", "remembering", "train"]
 
 CONFIG = Path(__file__).with_name("mypyc.ini")
 
-IN_C = ("flight_recorder/quick", "heaps", "huge_pages", "output/event_buffer")
+IN_C = ("flight_recorder/quick", "heaps", "huge_pages", "memory/owners", "output/event_buffer")
 """Modules that are in C beside their Python, which stands for them without a compiler. Each is a
 file, `.c` and `.py`, with the same contents for whoever imports it."""
 
-WITH_GIL = ("heaps", "output/event_buffer")
+WITH_GIL = ("heaps", "memory/owners", "output/event_buffer")
 """Those that another thread must not come between: there Python's own are as good."""
 
 CALLS = ["-fvisibility=hidden", "-fno-semantic-interposition", "-fno-plt"]

@@ -162,26 +162,31 @@ class PrefixRuns:
         """A lease that has these parts is used otherwise."""
         used, change = self.used, _UNIT[new] - _UNIT[old]
         for run in _runs(parts):
-            used[_use_of(run.holders)] -= len(run.blocks)
+            count, before = len(run.blocks), _use_of(run.holders)
             run.holders += change
-            used[_use_of(run.holders)] += len(run.blocks)
+            after = _use_of(run.holders)
+            if after != before:
+                used[before] -= count
+                used[after] += count
 
     def drop(self, parts: Sequence[Part], use: int) -> int:
         """A lease that has these parts ends. What no other lease has is cached: returns how many
         blocks that are."""
-        used, before = self.used, self.cached
+        used, cached = self.used, self.cached
         # Backwards, so that the tail of a prefix is evicted before its head.
         for run in reversed(_runs(parts)):
-            count = len(run.blocks)
-            used[_use_of(run.holders)] -= count
+            count, before = len(run.blocks), _use_of(run.holders)
             run.holders -= _UNIT[use]
-            if run.holders:
-                used[_use_of(run.holders)] += count
-            else:
+            after = _use_of(run.holders)
+            if not run.holders:
                 run.rest = None
                 self._idle[run] = None
                 self.cached += count
-        return self.cached - before
+                used[before] -= count
+            elif after != before:
+                used[before] -= count
+                used[after] += count
+        return self.cached - cached
 
     def evict(self, need: int, into: list[int]) -> None:
         """Take away `need` cached blocks, the least recently used first, and append them to
@@ -241,11 +246,11 @@ def _runs(parts: Sequence[Part]) -> list[Run]:
     """The runs that these parts have become, in order."""
     found = []
     for run, count in parts:
-        one, left = run, count - len(run.blocks)
-        found.append(one)
+        found.append(run)
+        left = count - len(run.blocks)
         while left:
-            assert one.rest is not None, "a part has lost its rest"
-            one = one.rest
-            found.append(one)
-            left -= len(one.blocks)
+            assert run.rest is not None, "a part has lost its rest"
+            run = run.rest
+            found.append(run)
+            left -= len(run.blocks)
     return found

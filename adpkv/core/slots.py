@@ -47,6 +47,8 @@ class SlotQueue:
     def __init__(self, limits: SlotLimits) -> None:
         self._limits = limits
         self._total = min(limits.total, limits.staging or limits.total)
+        self._per_peer = limits.per_peer
+        self._blocks_per_peer = NO_LIMIT if limits.staging else limits.blocks_per_peer
         self._free = list(range(limits.staging))
         """A heap of the free staging slots: the lowest is given out first, as its bytes may still
         be in a cache. And memory that was never needed is never touched."""
@@ -83,8 +85,9 @@ class SlotQueue:
         """Give slots to as many waiting sessions as the limits allow, the peers taking turns.
         Returns these sessions."""
         admitted: list[Session] = []
-        for peer in list(self.waiting):
-            queue = self.waiting[peer]
+        if self._in_use >= self._total:
+            return admitted
+        for peer, queue in [*self.waiting.items()]:
             before = len(admitted)
             for session in queue:
                 if self._in_use >= self._total or not self._take(peer, session):
@@ -105,20 +108,17 @@ class SlotQueue:
 
     def _take(self, peer: int, session: Session) -> bool:
         """Give the session a slot; False if its peer has its share in flight."""
-        held, limits, blocks = self._held.get(peer), self._limits, len(session.blocks)
-        if held is None:
-            held = [0, 0]
-        if held[0] >= limits.per_peer:
-            return False
-        if not limits.staging and held[1] + blocks > limits.blocks_per_peer:
+        held, blocks = self._held.get(peer), len(session.blocks)
+        count, taken = (1, blocks) if held is None else (held[0] + 1, held[1] + blocks)
+        if count > self._per_peer or taken > self._blocks_per_peer:
             return False
         self._room = None
-        if not held[0]:
-            self._held[peer] = held
-        held[0] += 1
-        held[1] += blocks
+        if held is None:
+            self._held[peer] = [count, taken]
+        else:
+            held[0], held[1] = count, taken
         self._in_use += 1
-        if limits.staging:
+        if self._limits.staging:
             self._numbers[session.session_id] = heappop(self._free)
         return True
 
@@ -149,9 +149,11 @@ class SlotQueue:
         limits = self._limits
         if not self.waiting:
             none, most, blocks = bool(limits.staging), limits.per_peer, limits.blocks_per_peer
+            peers = sorted(self._held) if len(self._held) > 1 else self._held
             held = [
                 (peer, most - count, NO_LIMIT if none else blocks - taken)
-                for peer, (count, taken) in sorted(self._held.items())
+                for peer in peers
+                for count, taken in (self._held[peer],)
             ]
             return self._total - self._in_use, tuple(held)
         wait = sum(len(queue) for queue in self.waiting.values())

@@ -78,7 +78,7 @@ class Transceiver:
         session = Session(self.book.role, (RequestId(request_id), attempt), peer, nbytes, now_ns)
         self.book.open(session)
         self.limits.opened(session, now_ns)
-        if peer in self._failed:
+        if self._failed and peer in self._failed:
             self._fire(session, Event.PEER_LOST, now_ns)
         return session
 
@@ -133,19 +133,21 @@ class Transceiver:
             is queued. For a session that is over or unknown: how many pieces were posted, to be
             sent to the receiver; `NEVER_POSTED` if none was nor will be.
         """
-        pieces = self._tombstones.pieces(request_id, attempt)
-        if pieces != NEVER_POSTED:
-            self.book.note_late()
-            return pieces
         session = self.book.sessions.get(request_id)
-        if session is None or not self._rules.same_attempt(session, attempt):
-            return NEVER_POSTED
-        if session.state.is_over:
-            return NEVER_POSTED
+        if session is None or session.attempt != attempt or session.state.is_over:
+            # Of an attempt that is open here, no end is remembered.
+            pieces = self._tombstones.pieces(request_id, attempt)
+            if pieces != NEVER_POSTED:
+                self.book.note_late()
+                return pieces
+            if session is None or not self._rules.same_attempt(session, attempt):
+                return NEVER_POSTED
+            if session.state.is_over:
+                return NEVER_POSTED
         if session.state is not _PREPARED:
             self._fire(session, _ADVERTISE_AGAIN, now_ns)
             return None
-        if receiver in self._failed:  # it failed after it had sent this
+        if self._failed and receiver in self._failed:  # it failed after it had sent this
             self._fire(session, _PEER_LOST, now_ns)
             return None
         if session.peer < 0:
@@ -171,7 +173,7 @@ class Transceiver:
 
     def _admit(self, now_ns: int) -> None:
         for session in self._slots.admit():
-            if session.peer in self._failed:
+            if self._failed and session.peer in self._failed:
                 self._slots.give_back(session)
                 self._fire(session, _PEER_LOST, now_ns)
                 continue

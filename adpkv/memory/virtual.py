@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final, Protocol
 
+from adpkv.memory.owners import exchange, take
 from adpkv.memory.port import Report
 from adpkv.memory.reuse import KeptBlocks
 from adpkv.subclassing import mypyc_attr
@@ -54,8 +55,9 @@ class LedgerMemory:
         # for each block; these are shared.
         self._owner: list[Any] = []
         """By block: the lease that has it."""
-        self._given: dict[int, list[int]] = {}
-        """Lease -> the blocks that it has got, as long as none of them is another's, or free."""
+        self._given: dict[int, Sequence[int]] = {}
+        """Lease -> the blocks that it has got, as long as none of them is another's, or free. They
+        are as they were told: nobody changes that any more."""
         self._awaited: dict[int, tuple[int, ...]] = {}
         """Lease -> its own blocks, into which a peer may write."""
         self._writer: dict[int, int] = {}
@@ -69,38 +71,38 @@ class LedgerMemory:
     def hand_out(self, owner: int, fresh: Sequence[int], evicted: Sequence[int]) -> None:
         """Blocks get a new owner. A fresh one must have none, an evicted one no writer."""
         self._reach(fresh)
-        owners, right = self._owner, True
         lease: Any = owner
-        for block in fresh:
-            if owners[block]:
-                right = False
-                self._report(
-                    "two_owners",
-                    f"block {block} of lease {owners[block]} given to {owner}",
-                    (owners[block], owner),
-                )
-            owners[block] = lease
+        done = exchange(self._owner, fresh, _NOBODY, lease)
+        right = done == len(fresh)
         if not right:
-            self._writers()
-            self._given.clear()
+            self._give_again(lease, fresh[done:])
         if evicted:
             right = self._evict(lease, evicted) and right
-        if right and (fresh or evicted):
-            self._given[owner] = [*fresh, *evicted]
+            if right:
+                self._given[owner] = [*fresh, *evicted]
+        elif right and fresh:
+            self._given[owner] = fresh
+
+    def _give_again(self, lease: Any, blocks: Sequence[int]) -> None:
+        """Blocks get a new owner, and at least the first has one."""
+        owners = self._owner
+        for block in blocks:
+            before = owners[block]
+            if before:
+                detail = f"block {block} of lease {before} given to {lease}"
+                self._report("two_owners", detail, (before, lease))
+            owners[block] = lease
+        self._writers()
+        self._given.clear()
 
     def _evict(self, lease: Any, blocks: Sequence[int]) -> bool:
         """Cached blocks get a new owner; returns whether none is named twice."""
         self._kept.gone(blocks, "evicted")
-        owners, right, doubtful = self._owner, True, bool(self._writer)
-        last: Any = None
-        for block in blocks:
-            before = owners[block]
-            owners[block] = lease
-            if before is not last:
-                last = before
-                right = right and before is not lease
-                self._given.pop(before, None)
-                doubtful = doubtful or before in self._awaited
+        right, doubtful = True, bool(self._writer)
+        for before in take(self._owner, blocks, lease):
+            right = right and before is not lease
+            self._given.pop(before, None)
+            doubtful = doubtful or before in self._awaited
         if doubtful:
             self._doubt(blocks, "evicted")
         return right
@@ -118,15 +120,14 @@ class LedgerMemory:
             self._overwritten.difference_update([owners[block] for block in blocks])
         self._given.pop(owner, None)
         doubtful = bool(self._writer) or owner in self._awaited
-        first: Any = owner or None
-        for block in blocks:
+        done = exchange(owners, blocks, owner, _NOBODY) if owner else 0
+        for block in blocks[done:]:
             before = owners[block]
             owners[block] = _NOBODY
-            if before is not first:
-                if not before:
-                    self._report("double_free", f"block {block} was free already", ())
-                self._given.pop(before, None)
-                doubtful = doubtful or before in self._awaited
+            if not before:
+                self._report("double_free", f"block {block} was free already", ())
+            self._given.pop(before, None)
+            doubtful = doubtful or before in self._awaited
         if doubtful:
             self._doubt(blocks, "freed")
 
@@ -156,7 +157,7 @@ class LedgerMemory:
     def end_write(self, owner: int, blocks: Sequence[int]) -> None:
         """It is proven that the peer writes no more."""
         its = self._awaited.get(owner)
-        if its is not None and its == tuple(blocks):
+        if its is blocks or (its is not None and its == tuple(blocks)):
             del self._awaited[owner]
             return
         if its is None and not self._writer:
@@ -197,7 +198,7 @@ class LedgerMemory:
     def land(self, owner: int, blocks: Sequence[int], *, whole: bool) -> None:
         """The link wrote into the blocks for lease `owner`; `whole`: all bytes of the transfer."""
         its = self._awaited.get(owner)
-        if its is None or its != tuple(blocks):
+        if its is not blocks and (its is None or its != tuple(blocks)):
             writers = self._writers()
             wrong = [block for block in blocks if writers.get(block, NOBODY) != owner]
             if wrong:

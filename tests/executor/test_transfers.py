@@ -9,7 +9,7 @@ from executor_parts import Post, context, generation, spec, stepped
 
 from adpkv.core.rules import Rules
 from adpkv.core.session import State
-from adpkv.core.slots import SlotLimits
+from adpkv.core.slots import SlotLimits, SlotQueue
 from adpkv.core.values import Cause
 from adpkv.executor.messages import (
     Advertise,
@@ -139,7 +139,7 @@ def test_a_sender_posts_and_says_that_it_began(sending: Rig) -> None:
 
 
 def test_a_sender_without_a_slot_says_so_and_again_when_it_is_asked_again(sending: Rig) -> None:
-    sending.ends._slots._limits = SlotLimits(0, 0, 0)
+    sending.ends._slots = SlotQueue(SlotLimits(0, 0, 0))
     for _ in range(2):
         sending.on_peer_message(ASK)
     assert sending.post.taken() == [(9, Queued(1, 0))] * 2
