@@ -45,6 +45,9 @@ def show_comparison(stream: IO[str], found: Comparison) -> None:
             outcome if count == len(side.runs) else f"{count} {outcome}"
             for outcome, count in outcomes.items()
         )
+        broken_off = [run.summary["broken_off"] for run in side.runs]
+        if len(broken_off) == 1 and broken_off[0] is not None:
+            told += f": {broken_off[0]['why']}"
         seeds = side.seeds
         which = f"seed {seeds[0]}" if len(seeds) == 1 else f"{len(seeds)} seeds"
         say(f"{name}  {side.label} ({which}): {told}")

@@ -106,7 +106,8 @@ def block_counts(serving: Serving) -> BlockCounts:
     6.3).
     """
     counts = serving.pool.counts()
-    owned: set[int] = set()
+    # The dummy's is there until the rank leaves, which one that is stuck or lost never does.
+    owned: set[int] = set(serving.leases.dummy_blocks)
     for request in serving.requests.values():
         for lease in (request.lease, request.pins):
             if lease is not None and lease.open:

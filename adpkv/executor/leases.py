@@ -129,6 +129,11 @@ class Leases:
         """Whether the rank still has its reserved block for the dummy."""
         return self._dummy is not None
 
+    @property
+    def dummy_blocks(self) -> tuple[int, ...]:
+        """The block that is reserved for the dummy, as long as it is."""
+        return () if self._dummy is None else tuple(self._dummy.blocks)
+
     def free_dummy(self) -> None:
         """When the rank leaves: release the dummy's block."""
         if self._dummy is not None:

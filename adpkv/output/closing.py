@@ -50,9 +50,12 @@ def show_closing(
 
 def closing_tables(summary: Summary) -> list[Table]:
     """In the order in which they are shown."""
+    # Of a run that was killed no rank has told: its pools would all be empty.
+    known = any(blocks["total"] for blocks in summary["blocks"].values())
+    instances = [_instances(summary)] if known else []
     avoided = [_avoided(summary)] if summary["avoided"] else []
     outages = [_outages(summary)] if summary["outages"] else []
-    return [_instances(summary), *avoided, *outages, *figure_tables(summary)]
+    return [*instances, *avoided, *outages, *figure_tables(summary)]
 
 
 def _stories(console: Console, folder: Path) -> None:
@@ -79,6 +82,9 @@ def closing_sentence(summary: Summary) -> str:
     for key in ("cancelled", "timed_out", "failed", "refused"):
         if requests[key]:
             said.append(f"{requests[key]} {key.replace('_', ' ')}")
+    broken_off = summary["broken_off"]
+    if broken_off is not None and broken_off["unanswered"]:
+        said.append(f"{broken_off['unanswered']:,} without an answer")
     if requests["never_arrived"]:
         said.append(f"{requests['never_arrived']:,} never arrived")
     told = f"{summary['outcome']}: {', '.join(said)} in {_time_taken(summary)}{_over(summary)}"
@@ -129,6 +135,8 @@ def oddities(summary: Summary) -> list[str]:
     """Everything that went wrong: nothing after a clean run."""
     violations, health = summary["violations"], summary["health"]
     found = [lost] if (lost := lost_sentence(summary)) else []
+    if summary["broken_off"] is not None:
+        found.append(summary["broken_off"]["why"])
     if summary["lost"]:
         ranks = ", ".join(map(str, summary["lost"]))
         found.append(

@@ -273,6 +273,12 @@ def test_the_dummys_block_is_reserved_from_the_start() -> None:
     assert serving.pool.counts().active == 0
 
 
+def test_the_dummys_block_is_no_leak_while_it_is_there() -> None:
+    """As where a run breaks off, and no rank leaves: each had counted one."""
+    serving = generation()
+    assert (block_counts(serving).active, block_counts(serving).leaked) == (1, 0)
+
+
 def test_a_leak_is_seen() -> None:
     serving = generation()
     begun(serving, 1)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+import adpkv
 from adpkv.core.columns import COLUMNS
 from adpkv.output.closing import closing_sentence, show_closing
 
@@ -73,6 +74,7 @@ CLEAN: dict[str, Any] = {
         }
     },
     "failures": [],
+    "broken_off": None,
     "lost": [],
     "recomputed": 0,
     "health": {"reasons": []},
@@ -92,6 +94,24 @@ def _changed(*path: Any, to: Any) -> dict[str, Any]:
         place = place[key]
     place[path[-1]] = to
     return summary
+
+
+def test_a_run_that_was_broken_off_says_why_and_not_that_nothing_leaked() -> None:
+    stuck = _changed("broken_off", to={"why": "no rank can go on", "unanswered": 4})
+    assert closing_sentence(stuck | {"outcome": "deadlock"}) == (
+        "deadlock: 8 of 9 requests completed, 1 cancelled, 4 without an answer in 1.2 s;"
+        " no rank can go on."
+    )
+
+
+def test_of_a_run_that_was_killed_no_blocks_are_shown(tmp_path: Path) -> None:
+    adpkv.simulate("quickstart", set={"workload.requests": 5}, out=tmp_path / "run")
+    (tmp_path / "run" / "summary.json").unlink()
+    killed = adpkv.load_run(tmp_path / "run")
+    assert repr(killed).endswith(
+        "; there is no summary.json: the run was killed, or is still at work.>"
+    )
+    assert "KV blocks" not in str(killed)
 
 
 def test_a_clean_run_in_one_sentence() -> None:
