@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import copy
+import gc
 import heapq
+import random
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adpkv import heaps
+from adpkv.core.ids import LAST_NS
 from tests.compiled.in_c import loaded
+
+FUNCTIONS = [name for name in heaps.__all__ if name.startswith("heap")]
 
 
 class Odd:
@@ -84,7 +90,7 @@ def test_a_long_heap_comes_out_in_order() -> None:
     assert [made.heappop(heap) for _ in items] == sorted(items)
 
 
-@pytest.mark.parametrize("name", heaps.__all__)
+@pytest.mark.parametrize("name", FUNCTIONS)
 @pytest.mark.parametrize("told", [(), (1,), ((),), ((), 1), ([], 1, 2), ({}, 1)])
 def test_what_is_no_heap_is_refused(name: str, told: tuple[Any, ...]) -> None:
     for module in (loaded("heaps"), heapq):
@@ -117,6 +123,111 @@ def test_a_heap_that_changes_meanwhile_is_an_error(change: Callable[..., object]
 
 
 def test_plain_python_has_its_own() -> None:
-    assert [getattr(heaps, name) for name in heaps.__all__] == [
-        getattr(heapq, name) for name in heaps.__all__
+    assert [getattr(heaps, name) for name in FUNCTIONS] == [
+        getattr(heapq, name) for name in FUNCTIONS
     ]
+
+
+# -- events ------------------------------------------------------------------------------------
+
+TIMES = st.integers(0, 3) | st.sampled_from((1 << 30, (1 << 62) + 1))
+EVENTS = st.lists(
+    st.none() | st.tuples(TIMES, st.integers(-(1 << 43), 3), st.integers(0, 2)), max_size=80
+)
+
+
+@given(EVENTS)
+@settings(max_examples=400, deadline=None)
+def test_events_come_in_their_order(steps: list[tuple[int, int, int] | None]) -> None:
+    """None: the first is taken."""
+    seen = []
+    for module in (loaded("heaps"), heaps):
+        heap, found = module.EventHeap(), []
+        for number, event in enumerate(steps):
+            if event is not None:
+                module.push_event(heap, (*event, number, print, [number]))
+            else:
+                try:
+                    found.append(module.pop_event(heap))
+                except IndexError as error:
+                    found.append(error.args)
+            found.append((len(heap), bool(heap)))
+        while heap:
+            found.append(module.pop_event(heap))
+        seen.append(found)
+    assert seen[0] == seen[1]
+
+
+def test_many_events() -> None:
+    draw = random.Random(1)
+    made = loaded("heaps")
+    heap = made.EventHeap()
+    times = [draw.randrange(1000) for _ in range(5000)]
+    for number, at_ns in enumerate(times):
+        made.push_event(heap, (at_ns, 0, 0, number, print, number))
+    found = [made.pop_event(heap) for _ in times]
+    assert [(one[0], one[-1]) for one in found] == sorted(
+        (at_ns, number) for number, at_ns in enumerate(times)
+    )
+
+
+def test_an_event_that_is_too_late_for_any_run_is_the_last() -> None:
+    made = loaded("heaps")
+    heap = made.EventHeap()
+    made.push_event(heap, (1 << 90, 0, 0, 0, print, "late"))
+    made.push_event(heap, ((1 << 63) - 2, 0, 0, 0, print, "early"))
+    assert made.pop_event(heap)[-1] == "early"
+    at_ns, *_, what = made.pop_event(heap)
+    assert at_ns > LAST_NS
+    assert what == "late"
+
+
+@pytest.mark.parametrize("told", [(), (1, 2, 3, 4, 5), (1, 2, 3, "4", 5, 6), (1, 2, None, 4, 5, 6)])
+def test_what_is_no_event_is_refused(told: tuple[Any, ...]) -> None:
+    made = loaded("heaps")
+    heap = made.EventHeap()
+    with pytest.raises(TypeError):
+        made.push_event(heap, told)
+    with pytest.raises(TypeError):
+        made.push_event([], (1, 0, 0, 0, print, None))
+    with pytest.raises(TypeError):
+        made.pop_event([])
+    with pytest.raises(OverflowError):
+        made.push_event(heap, (1, 1 << 70, 0, 0, print, None))
+    assert len(heap) == 0
+    with pytest.raises(IndexError):
+        made.pop_event(heap)
+
+
+class Argument:
+    """One that can be watched."""
+
+
+def test_events_hold_what_they_are_about_and_nothing_else() -> None:
+    made = loaded("heaps")
+    kind, push = made.EventHeap, made.push_event
+    one = Argument()
+    seen = weakref.ref(one)
+    heap = kind()
+    push(heap, (1, 0, 0, 0, print, one))
+    del one
+    assert seen() is not None
+    found = made.pop_event(heap)
+    assert len(heap) == 0
+    del found
+    assert seen() is None, "it has left"
+    for let_go in (kind.clear, lambda heap: None):
+        one, heap = Argument(), kind()
+        seen = weakref.ref(one)
+        push(heap, (1, 0, 0, 0, print, one))
+        del one
+        let_go(heap)
+        del heap
+        assert seen() is None
+    one, heap = Argument(), kind()
+    one.heap = heap  # type: ignore[attr-defined]
+    seen = weakref.ref(one)
+    push(heap, (1, 0, 0, 0, print, one))
+    del one, heap
+    gc.collect()
+    assert seen() is None, "a circle"

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from adpkv.core.ids import LAST_NS
 from adpkv.errors import EndOfTimeError
-from adpkv.heaps import heappop, heappush
+from adpkv.heaps import EventHeap, pop_event, push_event
 from adpkv.subclassing import mypyc_attr
 
 __all__ = [
@@ -55,7 +55,7 @@ class EventQueue:
         self.now = 0
         self.outside = 0
         """Entries that are not a group's own wake-up: while there are none, nothing can arrive."""
-        self._heap: list[Entry] = []
+        self._heap = EventHeap()
         self._halted = False
 
     def __len__(self) -> int:
@@ -77,7 +77,7 @@ class EventQueue:
         (the owner's own count of its events) decide the order, whatever other owners add."""
         if kind != GROUP_WAKE:
             self.outside += 1
-        heappush(self._heap, (at_ns, kind, owner, number, action, what))
+        push_event(self._heap, (at_ns, kind, owner, number, action, what))
 
     def run(self, most: int = 1) -> int:
         """Advance the time to the next event, and perform it; and then the next, at most so many,
@@ -88,7 +88,7 @@ class EventQueue:
         """
         heap, made = self._heap, 0
         while True:
-            at_ns, kind, _, _, action, what = heappop(heap) if heap else self._next()
+            at_ns, kind, _, _, action, what = pop_event(heap) if heap else self._next()
             if at_ns > LAST_NS:
                 raise EndOfTimeError(
                     f"nothing is left to do before {LAST_NS / 1e9 / 3600:g} h of virtual time,"
@@ -109,7 +109,7 @@ class EventQueue:
 
     def _next(self) -> Entry:
         """Remove and return the next event, where it is not in the heap of this class."""
-        return heappop(self._heap)
+        return pop_event(self._heap)
 
     def arrival_ns(self, sender: int, to: int, number: int, latency_ns: int) -> int:
         """When a message that is sent now arrives; `number` is its sender's count."""

@@ -15,7 +15,7 @@ from __future__ import annotations
 from typing import Any, Final, Protocol
 
 from adpkv.core.ids import SOON_NS
-from adpkv.heaps import heappush
+from adpkv.heaps import push_event
 from adpkv.worlds.virtual.event_queue import (
     GROUP_WAKE,
     KINDS,
@@ -82,7 +82,7 @@ class ScheduledQueue(EventQueue):
         place = self._schedule.order(kind, owner, to, at_ns)
         if kind == LINK:
             place -= LINKS_FIRST
-        heappush(self._heap, (at_ns, place * KINDS + kind, owner, number, action, what))
+        push_event(self._heap, (at_ns, place * KINDS + kind, owner, number, action, what))
 
     def arrival_ns(self, sender: int, to: int, number: int, latency_ns: int) -> int:
         """When a message arrives that is sent now; never before one that was sent earlier."""
