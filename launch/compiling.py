@@ -63,8 +63,8 @@ TRAINING_S = 600
 
 CRASHES = (signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGSEGV)
 
-INLINE_CACHE = Path(__file__).with_name("inline_cache.h")
-BOXES = Path(__file__).with_name("boxes.h")
+HEADERS = ("inline_cache.h", "objects.h", "boxes.h", "lookups.h")
+"""What is done in the place of Python's functions, in whatever mypyc makes."""
 GLOBAL = re.compile(
     r"((cpy_r_r\d+) = CPyStatic_\w+___globals;\n"
     r" +(cpy_r_r\d+) = CPyStatics\[\d+\];[^\n]*\n"
@@ -88,7 +88,7 @@ def main() -> None:
     )
     for module in compiled:
         module.extra_compile_args += CALLS
-        module.include_dirs.append(str(INLINE_CACHE.parent))
+        module.include_dirs.append(str(Path(__file__).parent))
     _remember(list(Path("build").glob("__native_*")))
     in_c = [
         Extension(
@@ -193,14 +193,14 @@ def _remember(files: list[Path]) -> None:
 
 def remembering(text: str) -> str:
     """What mypyc has made, with what it looks up by name remembered (`inline_cache.h`)."""
-    ours = "".join([f'#include "{header.name}"\n' for header in (INLINE_CACHE, BOXES)])
+    ours = "".join([f'#include "{header}"\n' for header in HEADERS])
     text = text.replace("#include <CPy.h>\n", f"#include <CPy.h>\n{ours}")
     return GLOBAL.sub(r"\1ADPKV_GLOBAL(\2, ", text)
 
 
 def is_remembering(made: list[str]) -> bool:
     """Whether both that names and that fields and methods are remembered, somewhere in it."""
-    wanted = (f'#include "{INLINE_CACHE.name}"', "ADPKV_GLOBAL(")
+    wanted = (f'#include "{HEADERS[0]}"', "ADPKV_GLOBAL(")
     return all(any(what in text for text in made) for what in wanted)
 
 

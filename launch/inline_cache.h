@@ -24,21 +24,33 @@ static unsigned long adpkv_field_hits, adpkv_method_hits, adpkv_global_hits;
 
 #include <structmember.h> /* until 3.11 it alone says what a PyMemberDef is */
 
+#if PY_VERSION_HEX < 0x030C0000
+#ifndef Py_BUILD_CORE
+#define Py_BUILD_CORE /* for the next lines: where things have their values */
+#endif
+#include "internal/pycore_dict.h"
+/* As pycore_object.h has it: either its values in the order of its type's names, or a dictionary. */
+#define ADPKV_VALUES(thing) (((PyDictValues **)(thing))[-4])
+#define ADPKV_DICT(thing) (((PyObject **)(thing))[-3])
+#endif
+
 #include "calls.h"
 
 #define ADPKV_NO_VERSION 0xFFFFFFFFu /* which no type gets */
 #define ADPKV_TRIES 64               /* a place that meets more looks up each time */
+#define ADPKV_MOST_VALUES 30         /* of a thing itself that are looked through */
 #define ADPKV_CLOSE __attribute__((aligned(8))) /* one beside the other, and not 32 apart */
 
-enum { ADPKV_SLOT, ADPKV_GETTER, ADPKV_NAME };
+enum { ADPKV_SLOT, ADPKV_VALUE, ADPKV_GETTER, ADPKV_NAME };
 
 /* A request asks a thousand such places, most of them once: what is small is less to fetch. */
-typedef struct {
+typedef struct adpkv_field {
     unsigned int version;
     unsigned short left, kind;
     PyObject *name; /* most places ask for one; `getattr` may ask for any */
     union {
         Py_ssize_t offset; /* of a slot */
+        Py_ssize_t number; /* of a value that the thing has itself, beside its type */
         struct {           /* or of a native class: the function and what it is called with */
             getter get;
             void *closure;
@@ -49,6 +61,7 @@ typedef struct {
             PyObject *value;
         } of;
     } at;
+    struct adpkv_field *before; /* what the place met before, which it may meet again; or NULL */
 } adpkv_field_t;
 
 typedef struct {
@@ -103,8 +116,57 @@ static inline void adpkv_keep_module(PyObject *module, PyObject *name, PyObject 
                                      adpkv_field_t *kept) {}
 #endif
 
-static __attribute__((noinline, unused)) PyObject *
-adpkv_find_field(PyObject *thing, PyObject *name, adpkv_field_t *kept) {
+/* What a thing has itself, beside its type: the value that is the so-and-so-many-th by its name.
+   Borrowed; NULL if that has another name, or is none. */
+static inline PyObject *adpkv_value(PyObject *thing, PyObject *name, Py_ssize_t number) {
+#if PY_VERSION_HEX < 0x030C0000
+    PyDictValues *values = ADPKV_VALUES(thing);
+    PyDictObject *dict = (PyDictObject *)ADPKV_DICT(thing);
+    PyDictKeysObject *keys = values != NULL ? ((PyHeapTypeObject *)Py_TYPE(thing))->ht_cached_keys
+                             : dict != NULL ? dict->ma_keys : NULL;
+    if (keys == NULL || keys->dk_kind == DICT_KEYS_GENERAL || number >= keys->dk_nentries)
+        return NULL;
+    PyDictUnicodeEntry *entry = &DK_UNICODE_ENTRIES(keys)[number];
+    if (entry->me_key != name)
+        return NULL;
+    if (values == NULL)
+        values = dict->ma_values;
+    return values == NULL ? entry->me_value : values->values[number];
+#else
+    return NULL;
+#endif
+}
+
+/* Which of its values has this name, -1: none that `adpkv_value` finds. */
+static inline Py_ssize_t adpkv_number_of(PyObject *thing, PyObject *name) {
+#if PY_VERSION_HEX < 0x030C0000
+    if (PyType_HasFeature(Py_TYPE(thing), Py_TPFLAGS_MANAGED_DICT))
+        for (Py_ssize_t number = 0; number < ADPKV_MOST_VALUES; number++)
+            if (adpkv_value(thing, name, number) != NULL)
+                return number;
+#endif
+    return -1;
+}
+
+/* Keep what was kept, where there is anything, for the next time that it is met. */
+static inline void adpkv_keep_before(adpkv_field_t *kept) {
+    if (kept->version == ADPKV_NO_VERSION)
+        return;
+    if (kept->before == NULL) {
+        kept->before = PyMem_RawCalloc(1, sizeof(adpkv_field_t));
+        if (kept->before == NULL)
+            return;
+        kept->before->version = ADPKV_NO_VERSION;
+    }
+    adpkv_field_t last = *kept, *before = kept->before;
+    *kept = *before;
+    *before = last;
+    kept->left = last.left;
+    kept->before = before;
+    before->before = NULL;
+}
+
+ADPKV_ONCE PyObject *adpkv_find_field(PyObject *thing, PyObject *name, adpkv_field_t *kept) {
     PyObject *found = PyObject_GetAttr(thing, name);
     PyTypeObject *type = Py_TYPE(thing);
     if (found == NULL)
@@ -114,6 +176,7 @@ adpkv_find_field(PyObject *thing, PyObject *name, adpkv_field_t *kept) {
         return found;
     }
     PyObject *descr = _PyType_Lookup(type, name);
+    adpkv_keep_before(kept);
     adpkv_forget(kept);
     Py_INCREF(name);
     Py_XSETREF(kept->name, name);
@@ -125,6 +188,7 @@ adpkv_find_field(PyObject *thing, PyObject *name, adpkv_field_t *kept) {
             kept->at.offset = member->offset;
             kept->version = type->tp_version_tag;
         }
+        return found;
     } else if (Py_TYPE(descr) == &PyGetSetDescr_Type) {
         PyGetSetDef *pair = ((PyGetSetDescrObject *)descr)->d_getset;
         if (pair->get != NULL) {
@@ -133,29 +197,58 @@ adpkv_find_field(PyObject *thing, PyObject *name, adpkv_field_t *kept) {
             kept->at.by.closure = pair->closure;
             kept->version = type->tp_version_tag;
         }
+        return found;
+    } else if (Py_TYPE(descr)->tp_descr_set != NULL) {
+        return found; /* a property stands before what the thing has itself */
+    }
+    Py_ssize_t number = adpkv_number_of(thing, name);
+    if (number >= 0) {
+        kept->kind = ADPKV_VALUE;
+        kept->at.number = number;
+        kept->version = type->tp_version_tag;
     }
     return found;
 }
 
-static inline PyObject *adpkv_field(PyObject *thing, PyObject *name, adpkv_field_t *kept) {
-    if (Py_TYPE(thing)->tp_version_tag == kept->version && kept->name == name) {
-        if (kept->kind == ADPKV_SLOT) {
-            PyObject *found = *(PyObject **)((char *)thing + kept->at.offset);
-            if (__builtin_expect(found != NULL, 1)) {
-                ADPKV_HIT(field);
-                Py_INCREF(found);
-                return found;
-            }
-        } else if (kept->kind == ADPKV_GETTER) {
+static inline int adpkv_is_kept(PyObject *thing, PyObject *name, const adpkv_field_t *kept) {
+    return Py_TYPE(thing)->tp_version_tag == kept->version && kept->name == name;
+}
+
+/* Whatever is not a slot of the type that the place met last. */
+ADPKV_ONCE PyObject *adpkv_other_field(PyObject *thing, PyObject *name, adpkv_field_t *first) {
+    for (adpkv_field_t *kept = first; kept != NULL; kept = kept->before) {
+        PyObject *found = NULL;
+        if (!adpkv_is_kept(thing, name, kept))
+            continue;
+        if (kept->kind == ADPKV_GETTER) {
             ADPKV_HIT(field);
             return kept->at.by.get(thing, kept->at.by.closure);
+        }
+        if (kept->kind == ADPKV_SLOT) {
+            found = *(PyObject **)((char *)thing + kept->at.offset);
+        } else if (kept->kind == ADPKV_VALUE) {
+            found = adpkv_value(thing, name, kept->at.number);
         } else if (kept->at.of.module == thing && ADPKV_NAMES(thing) == kept->at.of.names) {
+            found = kept->at.of.value;
+        }
+        if (found != NULL) {
             ADPKV_HIT(field);
-            Py_INCREF(kept->at.of.value);
-            return kept->at.of.value;
+            return Py_NewRef(found);
         }
     }
-    return adpkv_find_field(thing, name, kept);
+    return adpkv_find_field(thing, name, first);
+}
+
+static inline PyObject *adpkv_field(PyObject *thing, PyObject *name, adpkv_field_t *kept) {
+    if (__builtin_expect(adpkv_is_kept(thing, name, kept) && kept->kind == ADPKV_SLOT, 1)) {
+        PyObject *found = *(PyObject **)((char *)thing + kept->at.offset);
+        if (__builtin_expect(found != NULL, 1)) {
+            ADPKV_HIT(field);
+            Py_INCREF(found);
+            return found;
+        }
+    }
+    return adpkv_other_field(thing, name, kept);
 }
 
 static __attribute__((noinline, unused)) PyObject *

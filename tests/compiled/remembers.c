@@ -1,7 +1,8 @@
 /* One place of each kind that `inline_cache.h` is about, to be asked from Python: `field`, `call`
-and `name` take whatever is to be looked up there. `another_field` is a place of its own, for a test
-that wears it out. `hits` says how often each kind had remembered what it was asked for. `box` makes
-a number as `boxes.h` does, and `unbox` reads one; `apply` and what follows are those of `calls.h`. */
+and `name` take whatever is to be looked up there. `another_field`, `in_turns` and `own` are places
+of their own, for tests of what a place has met before. `hits` says how often each kind had remembered what it was asked for. `box` makes
+a number as `boxes.h` does, and `unbox` reads one; `apply` and what follows are those of `calls.h`,
+`item` and what follows those of `lookups.h`, `filled` and what follows those of `objects.h`. */
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
@@ -11,8 +12,15 @@ static PyObject *CPyDict_GetItem(PyObject *dict, PyObject *key) {
     return found;
 }
 
+static __attribute__((unused)) PyObject *
+CPyDict_Get(PyObject *dict, PyObject *key, PyObject *fallback) {
+    PyObject *found = PyDict_GetItemWithError(dict, key);
+    return found != NULL ? Py_NewRef(found) : PyErr_Occurred() ? NULL : Py_NewRef(fallback);
+}
+
 #define ADPKV_COUNT_HITS
 #include "inline_cache.h"
+#include "objects.h"
 
 /* As mypyc has them: a number is shifted by one, and what is odd is the address of an object. */
 #define CPY_INT_TAG 1
@@ -36,6 +44,7 @@ static PyObject *CPyTagged_StealAsObject(CPyTagged number) {
 }
 
 #include "boxes.h"
+#include "lookups.h"
 
 static PyObject *box(PyObject *self, PyObject *number) {
     Py_ssize_t value = PyLong_AsSsize_t(number);
@@ -84,6 +93,20 @@ static PyObject *another_field(PyObject *self, PyObject *args) {
     return PyObject_GetAttr(thing, name);
 }
 
+static PyObject *in_turns(PyObject *self, PyObject *args) {
+    PyObject *thing, *name;
+    if (!PyArg_ParseTuple(args, "OO", &thing, &name))
+        return NULL;
+    return PyObject_GetAttr(thing, name);
+}
+
+static PyObject *own(PyObject *self, PyObject *args) {
+    PyObject *thing, *name;
+    if (!PyArg_ParseTuple(args, "OO", &thing, &name))
+        return NULL;
+    return PyObject_GetAttr(thing, name);
+}
+
 static PyObject *call(PyObject *self, PyObject *args) {
     PyObject *name, *given[3] = {NULL, NULL, NULL};
     if (!PyArg_ParseTuple(args, "OO|O", &name, &given[1], &given[2]))
@@ -99,6 +122,91 @@ static PyObject *name(PyObject *self, PyObject *args) {
     return ADPKV_GLOBAL(dict, key);
 }
 
+static PyObject *item(PyObject *self, PyObject *const *args, Py_ssize_t count) {
+    return CPyDict_GetItem(args[0], args[1]);
+}
+
+static PyObject *item_or(PyObject *self, PyObject *const *args, Py_ssize_t count) {
+    return CPyDict_Get(args[0], args[1], args[2]);
+}
+
+static PyObject *contains(PyObject *self, PyObject *const *args, Py_ssize_t count) {
+    int found = PyDict_Contains(args[0], args[1]);
+    return found < 0 ? NULL : PyBool_FromLong(found);
+}
+
+/* A tuple of what is given, and what was in it when it was new. */
+static PyObject *filled(PyObject *self, PyObject *const *args, Py_ssize_t count) {
+    PyObject *made = PyTuple_New(count);
+    for (Py_ssize_t i = 0; made != NULL && i < count; i++) {
+        if (PyTuple_GET_ITEM(made, i) != NULL) {
+            PyErr_SetString(PyExc_AssertionError, "it was not empty");
+            Py_CLEAR(made);
+        } else {
+            PyTuple_SET_ITEM(made, i, Py_NewRef(args[i]));
+        }
+    }
+    return made;
+}
+
+/* All that an iterator has. */
+static PyObject *all_of(PyObject *self, PyObject *iterator) {
+    PyObject *found = PyList_New(0), *next;
+    while (found != NULL && (next = PyIter_Next(iterator)) != NULL) {
+        if (PyList_Append(found, next) < 0)
+            Py_CLEAR(found);
+        Py_DECREF(next);
+    }
+    if (PyErr_Occurred())
+        Py_CLEAR(found);
+    return found;
+}
+
+/* A chain of objects, each with the next one, that ends as those of mypyc do. */
+typedef struct {
+    PyObject_HEAD
+    PyObject *next;
+} Link;
+
+static int ended;
+
+static void end_link(Link *self) {
+    PyObject_GC_UnTrack(self);
+    ADPKV_END_BEGIN(self, end_link)
+    ++ended;
+    Py_CLEAR(self->next);
+    Py_TYPE(self)->tp_free((PyObject *)self);
+    ADPKV_END_END
+}
+
+static int visit_link(Link *self, visitproc visit, void *arg) {
+    Py_VISIT(self->next);
+    return 0;
+}
+
+static PyTypeObject LinkType = {
+    PyVarObject_HEAD_INIT(NULL, 0).tp_name = "remembers.Link",
+    .tp_basicsize = sizeof(Link),
+    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
+    .tp_dealloc = (destructor)end_link,
+    .tp_traverse = (traverseproc)visit_link,
+};
+
+/* Make a chain of so many, and let it go; returns how many have ended. */
+static PyObject *chain(PyObject *self, PyObject *many) {
+    PyObject *last = NULL;
+    ended = 0;
+    for (long left = PyLong_AsLong(many); left > 0; left--) {
+        Link *link = (Link *)LinkType.tp_alloc(&LinkType, 0);
+        if (link == NULL)
+            break;
+        link->next = last;
+        last = (PyObject *)link;
+    }
+    Py_XDECREF(last);
+    return PyErr_Occurred() ? NULL : PyLong_FromLong(ended);
+}
+
 static PyObject *hits(PyObject *self, PyObject *unused) {
     return Py_BuildValue("{s:k,s:k,s:k}", "field", adpkv_field_hits, "method", adpkv_method_hits,
                          "name", adpkv_global_hits);
@@ -107,6 +215,8 @@ static PyObject *hits(PyObject *self, PyObject *unused) {
 static PyMethodDef methods[] = {
     {"field", field, METH_VARARGS, NULL},
     {"another_field", another_field, METH_VARARGS, NULL},
+    {"in_turns", in_turns, METH_VARARGS, NULL},
+    {"own", own, METH_VARARGS, NULL},
     {"call", call, METH_VARARGS, NULL},
     {"name", name, METH_VARARGS, NULL},
     {"box", box, METH_O, NULL},
@@ -115,10 +225,18 @@ static PyMethodDef methods[] = {
     {"apply_named", (PyCFunction)apply_named, METH_FASTCALL, NULL},
     {"append", (PyCFunction)append, METH_FASTCALL, NULL},
     {"truth", truth, METH_O, NULL},
+    {"item", (PyCFunction)item, METH_FASTCALL, NULL},
+    {"item_or", (PyCFunction)item_or, METH_FASTCALL, NULL},
+    {"contains", (PyCFunction)contains, METH_FASTCALL, NULL},
+    {"filled", (PyCFunction)filled, METH_FASTCALL, NULL},
+    {"all_of", all_of, METH_O, NULL},
+    {"chain", chain, METH_O, NULL},
     {"hits", hits, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 
 static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, "remembers", NULL, -1, methods};
 
-PyMODINIT_FUNC PyInit_remembers(void) { return PyModule_Create(&module); }
+PyMODINIT_FUNC PyInit_remembers(void) {
+    return PyType_Ready(&LinkType) < 0 ? NULL : PyModule_Create(&module);
+}

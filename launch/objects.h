@@ -1,0 +1,256 @@
+/* Tuples, loops and the ends of objects, without what Python does around each.
+
+A request makes 120 tuples in compiled code (what waits in a heap, what goes to whoever is not
+compiled), and most are one that was given back a moment ago: Python keeps those in lists, one for
+each size. They are taken from there and brought back, in a third of the instructions. A loop over a
+list or a tuple of which mypyc does not know that it is one has an iterator of ours, which is used
+again; of any other the next item is asked for as its type says. An object that nobody refers to any
+more goes at once to the function that ends it. How deep such ends are in each other is counted
+here, where it is less than Python allows; what the cycle collector does not know of is not counted,
+as Python keeps what would be too deep in the collector's own fields.
+
+Where tuples wait depends on how the interpreter's own state is laid out, which may change with any
+release: so it is tried before it is believed. Only in Python 3.11. */
+
+#ifndef ADPKV_OBJECTS_H
+#define ADPKV_OBJECTS_H
+
+#if defined(__GNUC__) && PY_VERSION_HEX < 0x030C0000 && !defined(PYPY_VERSION) \
+    && !defined(Py_REF_DEBUG) && !defined(Py_TRACE_REFS)
+
+#ifndef Py_BUILD_CORE
+#define Py_BUILD_CORE /* for the next lines */
+#endif
+#undef _PyGC_FINALIZED /* they have it anew */
+#include "internal/pycore_gc.h"
+#include "internal/pycore_interp.h"
+
+#define ADPKV_WEAK __attribute__((weak, visibility("hidden")))
+#define ADPKV_ONLY __attribute__((weak, visibility("hidden"), noinline, unused))
+
+ADPKV_WEAK PyInterpreterState *adpkv_keeper = NULL; /* if tuples wait where they are thought to */
+ADPKV_WEAK int adpkv_tuple_tries = 20;              /* how often more that is tried */
+
+/* Whether a tuple that is given back waits there, and a new one is where the collector begins. */
+ADPKV_ONLY int adpkv_is_keeper(PyInterpreterState *all) {
+    PyGC_Head *youngest = all->gc.generation0;
+    if (youngest != &all->gc.generations[0].head)
+        return 0;
+    PyObject *made = PyTuple_New(7);
+    if (made == NULL) {
+        PyErr_Clear();
+        return 0;
+    }
+    PyObject *next = (PyObject *)all->tuple.free_list[6];
+    int many = all->tuple.numfree[6], is_last = (PyGC_Head *)youngest->_gc_prev == _Py_AS_GC(made);
+    Py_DECREF(made); /* looked at again only if it waits there */
+    return is_last && (PyObject *)all->tuple.free_list[6] == made
+           && all->tuple.numfree[6] == many + 1 && PyTuple_GET_ITEM(made, 0) == next;
+}
+
+ADPKV_ONLY PyObject *adpkv_tuple(Py_ssize_t size) {
+    PyInterpreterState *all = adpkv_keeper;
+    if (__builtin_expect(all == NULL, 0)) {
+        if (adpkv_tuple_tries > 0 && adpkv_tuple_tries--) {
+            PyInterpreterState *tried = PyThreadState_Get()->interp;
+            if (adpkv_is_keeper(tried))
+                adpkv_keeper = tried;
+        }
+        return PyTuple_New(size);
+    }
+    PyTupleObject *made = (size_t)(size - 1) < PyTuple_MAXSAVESIZE - 1
+                              ? all->tuple.free_list[size - 1] : NULL;
+    if (made == NULL)
+        return PyTuple_New(size);
+    all->tuple.free_list[size - 1] = (PyTupleObject *)made->ob_item[0];
+    all->tuple.numfree[size - 1]--;
+    Py_SET_REFCNT(made, 1);
+    for (Py_ssize_t i = 0; i < size; i++)
+        made->ob_item[i] = NULL;
+    PyGC_Head *here = _Py_AS_GC(made), *youngest = all->gc.generation0;
+    PyGC_Head *last = (PyGC_Head *)youngest->_gc_prev;
+    _PyGCHead_SET_NEXT(last, here);
+    _PyGCHead_SET_PREV(here, last);
+    _PyGCHead_SET_NEXT(here, youngest);
+    youngest->_gc_prev = (uintptr_t)here;
+    return (PyObject *)made;
+}
+
+static inline __attribute__((unused)) void adpkv_untrack(void *thing) {
+    PyGC_Head *here = _Py_AS_GC(thing);
+    if (here->_gc_next == 0)
+        return;
+    PyGC_Head *last = _PyGCHead_PREV(here), *next = _PyGCHead_NEXT(here);
+    _PyGCHead_SET_NEXT(last, next);
+    _PyGCHead_SET_PREV(next, last);
+    here->_gc_next = 0;
+    here->_gc_prev &= _PyGC_PREV_MASK_FINALIZED;
+}
+
+#define ADPKV_DEEP 40 /* from 50 on Python puts off what is to end */
+
+/* As `Py_TRASHCAN_BEGIN`: a subclass's function has counted already. */
+#define ADPKV_END_BEGIN(thing, function)                                                        \
+    do {                                                                                        \
+        PyThreadState *adpkv_thread = NULL;                                                     \
+        if (Py_TYPE(thing)->tp_dealloc == (destructor)(function)                                \
+            && PyType_IS_GC(Py_TYPE(thing))) {                                                  \
+            adpkv_thread = PyThreadState_Get();                                                 \
+            if (adpkv_thread->trash_delete_nesting < ADPKV_DEEP)                                \
+                ++adpkv_thread->trash_delete_nesting;                                           \
+            else if (_PyTrash_begin(adpkv_thread, _PyObject_CAST(thing)))                       \
+                break;                                                                          \
+        }
+
+#define ADPKV_END_END                                                                           \
+        if (adpkv_thread != NULL) {                                                             \
+            if (adpkv_thread->trash_delete_later == NULL)                                       \
+                --adpkv_thread->trash_delete_nesting;                                           \
+            else                                                                                \
+                _PyTrash_end(adpkv_thread);                                                     \
+        }                                                                                       \
+    } while (0);
+
+/* A tuple goes back to where those of its size wait, if there is room. */
+ADPKV_ONLY void adpkv_end_tuple(PyObject *thing) {
+    PyInterpreterState *all = adpkv_keeper;
+    Py_ssize_t size = Py_SIZE(thing);
+    PyThreadState *thread = PyThreadState_Get();
+    if (all == NULL || (size_t)(size - 1) >= PyTuple_MAXSAVESIZE - 1
+        || all->tuple.numfree[size - 1] >= PyTuple_MAXFREELIST - ADPKV_DEEP
+        || thread->trash_delete_nesting >= ADPKV_DEEP) {
+        PyTuple_Type.tp_dealloc(thing);
+        return;
+    }
+    PyTupleObject *tuple = (PyTupleObject *)thing;
+    adpkv_untrack(thing);
+    ++thread->trash_delete_nesting;
+    for (Py_ssize_t i = size; i-- > 0;)
+        Py_XDECREF(tuple->ob_item[i]);
+    tuple->ob_item[0] = (PyObject *)all->tuple.free_list[size - 1];
+    all->tuple.free_list[size - 1] = tuple;
+    all->tuple.numfree[size - 1]++;
+    if (thread->trash_delete_later == NULL)
+        --thread->trash_delete_nesting;
+    else
+        _PyTrash_end(thread);
+}
+
+ADPKV_ONLY void adpkv_end(PyObject *thing) {
+    PyTypeObject *type = Py_TYPE(thing);
+    if (type == &PyTuple_Type)
+        adpkv_end_tuple(thing);
+    else
+        type->tp_dealloc(thing);
+}
+
+static inline __attribute__((unused)) void adpkv_drop(PyObject *thing) {
+    if (--thing->ob_refcnt == 0)
+        adpkv_end(thing);
+}
+
+/* What goes through a list or a tuple, as Python's own iterators of these do. Most of these live as
+   long as a loop: the last few are used again, and the cycle collector needs not know of them. */
+typedef struct adpkv_items {
+    PyObject_HEAD
+    Py_ssize_t at;
+    PyObject *of; /* NULL: it has ended */
+} adpkv_items_t;
+
+#define ADPKV_MOST_ITEMS 8
+ADPKV_WEAK adpkv_items_t *adpkv_idle_items[ADPKV_MOST_ITEMS] = {NULL};
+ADPKV_WEAK int adpkv_idle = 0;
+
+ADPKV_ONLY PyObject *adpkv_next_item(PyObject *iterator) {
+    adpkv_items_t *items = (adpkv_items_t *)iterator;
+    PyObject *of = items->of;
+    if (of == NULL)
+        return NULL;
+    PyObject **all = PyList_CheckExact(of) ? ((PyListObject *)of)->ob_item
+                                           : ((PyTupleObject *)of)->ob_item;
+    if (items->at < Py_SIZE(of))
+        return Py_NewRef(all[items->at++]);
+    items->of = NULL;
+    Py_DECREF(of);
+    return NULL;
+}
+
+ADPKV_ONLY void adpkv_end_items(PyObject *iterator) {
+    adpkv_items_t *items = (adpkv_items_t *)iterator;
+    PyObject *of = items->of;
+    items->of = NULL;
+    Py_XDECREF(of);
+    if (adpkv_idle < ADPKV_MOST_ITEMS)
+        adpkv_idle_items[adpkv_idle++] = items;
+    else
+        PyObject_Free(items);
+}
+
+ADPKV_WEAK PyTypeObject adpkv_items_type = {
+    PyVarObject_HEAD_INIT(NULL, 0).tp_name = "adpkv.items",
+    .tp_basicsize = sizeof(adpkv_items_t),
+    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .tp_doc = "Goes through a list or a tuple.",
+    .tp_dealloc = adpkv_end_items,
+    .tp_iter = PyObject_SelfIter,
+    .tp_iternext = adpkv_next_item,
+};
+
+ADPKV_ONLY PyObject *adpkv_items(PyObject *of) {
+    if (!PyList_CheckExact(of) && !PyTuple_CheckExact(of))
+        return PyObject_GetIter(of);
+    adpkv_items_t *items;
+    if (adpkv_idle > 0) {
+        items = adpkv_idle_items[--adpkv_idle];
+    } else {
+        if (!PyType_HasFeature(&adpkv_items_type, Py_TPFLAGS_READY)
+            && PyType_Ready(&adpkv_items_type) < 0)
+            return NULL;
+        items = PyObject_Malloc(sizeof(adpkv_items_t));
+        if (items == NULL)
+            return PyErr_NoMemory();
+        Py_SET_TYPE(items, &adpkv_items_type);
+    }
+    Py_SET_REFCNT(items, 1);
+    items->at = 0;
+    items->of = Py_NewRef(of);
+    return (PyObject *)items;
+}
+
+static inline __attribute__((unused)) PyObject *adpkv_next(PyObject *iterator) {
+    if (Py_IS_TYPE(iterator, &adpkv_items_type))
+        return adpkv_next_item(iterator);
+    PyObject *item = Py_TYPE(iterator)->tp_iternext(iterator);
+    if (item == NULL && PyErr_Occurred() && PyErr_ExceptionMatches(PyExc_StopIteration))
+        PyErr_Clear();
+    return item;
+}
+
+#undef Py_DECREF
+#undef Py_XDECREF
+#undef PyObject_GC_UnTrack
+#define Py_DECREF(thing) adpkv_drop(_PyObject_CAST(thing))
+#define Py_XDECREF(thing)                                                                       \
+    do {                                                                                        \
+        PyObject *adpkv_dropped = _PyObject_CAST(thing);                                        \
+        if (adpkv_dropped != NULL)                                                              \
+            adpkv_drop(adpkv_dropped);                                                          \
+    } while (0)
+#define PyObject_GC_UnTrack(thing) adpkv_untrack(thing)
+#define PyTuple_New(size) adpkv_tuple(size)
+#define PyIter_Next(iterator) adpkv_next(iterator)
+#define PyObject_GetIter(of) adpkv_items(of)
+
+#ifdef CPy_TRASHCAN_BEGIN
+#undef CPy_TRASHCAN_BEGIN
+#undef CPy_TRASHCAN_END
+#define CPy_TRASHCAN_BEGIN(thing, function) ADPKV_END_BEGIN(thing, function)
+#define CPy_TRASHCAN_END(thing) ADPKV_END_END
+#endif
+
+#else
+#define ADPKV_END_BEGIN(thing, function) Py_TRASHCAN_BEGIN(thing, function)
+#define ADPKV_END_END Py_TRASHCAN_END
+#endif
+
+#endif
