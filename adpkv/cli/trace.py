@@ -95,6 +95,8 @@ def trace(
             raise UsageError(f"{name} must be a number above 0, not {value:g}")
     if out is not None and to is None:
         raise UsageError("--out goes with --to, which says in which format")
+    if as_json and to is not None:
+        raise UsageError("--json describes a trace, and --to writes one: leave out one of them")
     path = SAMPLE if file == "sample" else Path(file)
     found = notice(path)
     if to is not None and rate is None and not found.has_times:

@@ -239,7 +239,14 @@ class _Builder:
             )
         gap_ns = NS_PER_S / rate * exponential(self._sessions.seed, "session", self._drawn)
         self._drawn += 1
-        self._drawn_last_ns = min(self._drawn_last_ns + round(min(gap_ns, LAST_NS)), LAST_NS)
+        at_ns = self._drawn_last_ns + gap_ns
+        if not at_ns <= LAST_NS:
+            raise place.error(
+                "",
+                f"a rate of {rate:g} a second has this conversation start after ten years, the"
+                " longest run",
+            )
+        self._drawn_last_ns += round(gap_ns)
         return self._drawn_last_ns
 
     def _think_ns(self, row: Row, before: _Turn | None, at_ns: int) -> int:

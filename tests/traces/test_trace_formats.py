@@ -98,6 +98,14 @@ def test_bailians_ids_are_chained() -> None:
     assert len(trace.hashes(2, 8)) == 10
 
 
+@pytest.mark.parametrize("rate", [1e-310, 1e-12, 1e-9])
+def test_arrivals_that_are_drawn_come_before_the_end_of_time(rate: float) -> None:
+    """They had all come at once at that instant."""
+    told = rf"sharegpt.json:2:3: a rate of {rate:g} a second .* after ten years"
+    with pytest.raises(TraceError, match=told):
+        trace_of("sharegpt.json", Sessions(rate_per_s=rate, think_ns=0))
+
+
 def test_sharegpts_turns_have_all_that_was_said_before_in_their_prompts() -> None:
     trace = trace_of("sharegpt.json", Sessions(rate_per_s=2.0, think_ns=3 * S))
     assert [(p, o) for _, p, o in columns(trace)] == [(10, 2), (13, 2), (4, 1)]
