@@ -71,15 +71,14 @@ def spans(marks: Sequence[int], now_ns: int) -> tuple[int, ...]:
             which gets 0. The first mark must be there.
         now_ns: when the last column ended, by the same clock.
     """
-    found = [0] * len(marks)
-    at, since_ns = 0, marks[0]
-    for place, mark_ns in enumerate(marks):
-        if place and mark_ns >= 0:
-            if mark_ns > since_ns:
-                found[at] = mark_ns - since_ns
-            at, since_ns = place, mark_ns
-    if now_ns > since_ns:
-        found[at] = now_ns - since_ns
+    found: list[int] = []
+    until_ns = now_ns
+    for mark_ns in reversed(marks):
+        spent_ns = 0
+        if mark_ns >= 0:
+            spent_ns, until_ns = until_ns - mark_ns, mark_ns
+        found.append(spent_ns if spent_ns > 0 else 0)
+    found.reverse()
     return tuple(found)
 
 

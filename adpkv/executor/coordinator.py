@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from adpkv.core.admission import ADMISSION, Action, AdmissionEvent
+from adpkv.core.columns import CONTEXT_PLACE, GENERATION_PLACE
 from adpkv.core.ids import NEVER
 from adpkv.core.record import RequestRecord
 from adpkv.core.stop import StopReason
@@ -207,7 +208,8 @@ class Coordinator:
             if outcome is not _PREFILLED or self._stop is None:
                 self._violate("two_terminal_responses", response)
             return
-        request.answered(response, self._clock())
+        first = CONTEXT_PLACE if request.generation is None else GENERATION_PLACE
+        request.ledger.answered(first, response.spent, self._clock())
         lost = False
         if request.taken_from:
             response, lost = as_taken(request, response)

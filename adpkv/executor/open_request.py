@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 
 from adpkv.core.admission import AdmissionState
-from adpkv.core.columns import CONTEXT_PLACE, GENERATION_PLACE, Ledger
+from adpkv.core.columns import Ledger
 from adpkv.core.rank_failure import Attempt
 from adpkv.core.record import RequestRecord
 from adpkv.core.topology import Instance, Kind
@@ -135,11 +135,6 @@ class OpenRequest:
         else:
             self.generation = instance
             self.weight += self.arrival.output_tokens
-
-    def answered(self, response: Response, now_ns: int) -> None:
-        """Book the time since it was sent to its holder, as the response reports it."""
-        first = CONTEXT_PLACE if self.generation is None else GENERATION_PLACE
-        self.ledger.answered(first, response.spent, now_ns)
 
     def begin_anew(self, now_ns: int) -> None:
         """Begin a new attempt, from which its client gets all tokens."""

@@ -87,7 +87,9 @@ class Trace:
         """
         ids = self.ids[self.first_id[number] : self.first_id[number + 1]]
         blocks, tokens = self.known_tokens[number] // block_tokens, self.hash_tokens
-        if block_tokens >= tokens:
+        if block_tokens == tokens:
+            known = tuple(ids[:blocks].tolist())
+        elif block_tokens > tokens:
             stride = block_tokens // tokens
             known = tuple(ids[stride - 1 : blocks * stride : stride])
         else:
