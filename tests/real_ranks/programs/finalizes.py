@@ -27,7 +27,7 @@ from adpkv.worlds.mpi.rank_process import RankProcess
 from tests.scenarios.script import Script, arrival, setting
 
 ASKED_S = 0.2
-"""After the folder is there: before, a rank may not listen to signals yet."""
+"""After the folder is there."""
 LOOK_S = 0.01
 LEAVE_BOUND_S, FINALIZE_BOUND_S = 1.0, 1.5
 """Each of these jobs waits one of them out: shorter than in life, and long for healthy ranks."""
@@ -89,8 +89,9 @@ def showing() -> None:
 
 
 def ask(begun: Path) -> None:
-    """Ask this rank to stop, once the job has begun."""
-    while not begun.exists():
+    """Ask this rank to stop, once the job has begun and it listens to signals: where others have
+    the cores, rank 0 has its folder long before."""
+    while not begun.exists() or signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         time.sleep(LOOK_S)
     time.sleep(ASKED_S)
     os.kill(os.getpid(), signal.SIGTERM)
