@@ -10,7 +10,7 @@ from typing import Final
 from adpkv.core.session import TABLES, Event, Role
 from adpkv.counting import counted
 from adpkv.exploration.coverage import NOT_HERE, Coverage
-from adpkv.exploration.result import Exploration
+from adpkv.exploration.result import UNCOUNTED, Exploration
 
 __all__ = ["coverage_page"]
 
@@ -22,12 +22,16 @@ th,td.w{text-align:left;font-weight:500}
 .never{background:#f6c9c4}.few{background:#fbeab8}.many{background:#cfe8cf}
 .none{background:#eee;color:#999}
 thead th{writing-mode:vertical-rl;transform:rotate(180deg);text-align:left;border:0;padding:.4em 0}
-thead th.h{writing-mode:horizontal-tb;transform:none}
+thead th.h{writing-mode:horizontal-tb;transform:none;padding:.15em .5em}
 .wide{overflow-x:auto}
 @media(prefers-color-scheme:dark){body{background:#161616;color:#ddd}td,th{border-color:#444}
 .never{background:#6b2b26}.few{background:#5d4d17}.many{background:#24502a}.none{background:#222}}
 """
 FEW: Final = 10
+_RULED: Final = (
+    f"<p>Lines of the session tables and answers to cancels: {UNCOUNTED}; nor are the clauses"
+    " that only these show.</p>"
+)
 _NO_REASONS: Final[Mapping[str, str]] = MappingProxyType({})
 
 
@@ -39,12 +43,14 @@ def coverage_page(found: Exploration) -> str:
         f"<p>{counted(found.seeds, 'seed')} from {found.first_seed} on, {escape(found.strategy)}:"
         f" {escape(found.outcome)}. Red: never. Yellow: fewer than {FEW} times. Grey: cannot"
         " be.</p>",
-        _shares(coverage),
+        _shares(found),
         _finds(found),
-        *[_session_table(coverage, role) for role in Role],
+        *([_session_table(coverage, role) for role in Role] if found.is_counted else [_RULED]),
         _clauses(coverage),
         _faults(coverage),
-        _counted("Answers to cancels", coverage.answers().items(), NOT_HERE),
+        _counted("Answers to cancels", coverage.answers().items(), NOT_HERE)
+        if found.is_counted
+        else "",
         _counted("Why groups stopped (exit code: reason)", coverage.stops().items()),
     ]
     body = "\n".join(part for part in parts if part)
@@ -62,10 +68,10 @@ def _cell(count: int | None) -> str:
     return f"<td class={how}>{count:,}</td>"
 
 
-def _shares(coverage: Coverage) -> str:
+def _shares(found: Exploration) -> str:
     rows = [
-        f"<tr><th>{escape(name.replace('_', ' '))}</th><td>{share}</td></tr>"
-        for name, share in coverage.shares().items()
+        f"<tr><th>{escape(name)}</th><td>{share}</td></tr>"
+        for name, share in found.shares().items()
     ]
     return f"<h2>Reached</h2><table>{''.join(rows)}</table>"
 

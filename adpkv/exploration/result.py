@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from adpkv import __version__
 from adpkv.exit_codes import ExitCode
 from adpkv.exploration.coverage import Coverage
 
-__all__ = ["Exploration", "Found", "exit_code_of"]
+__all__ = ["UNCOUNTED", "Exploration", "Found", "exit_code_of"]
+
+UNCOUNTED: Final = "not counted under a policy"
+_RULED: Final = ("receiver_lines", "sender_lines", "cancel_answers")
+"""What is counted by rules that a policy replaces."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +93,20 @@ class Exploration:
     folder: Path | None = None
     earlier: int = 0
     """How many of the seeds were run before this exploration was gone on with."""
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether lines of the session tables and answers to cancels were counted."""
+        return self.coverage.observed or not self.seeds
+
+    def shares(self) -> dict[str, str]:
+        """How much of each was reached, as a text."""
+        return {
+            name.replace("_", " "): str(share)
+            if self.is_counted or name not in _RULED
+            else UNCOUNTED
+            for name, share in self.coverage.shares().items()
+        }
 
     @property
     def exit_code(self) -> int:

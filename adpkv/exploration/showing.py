@@ -17,8 +17,6 @@ from adpkv.terminal import Terminal, console_for
 __all__ = ["ExploreProgress", "WalkProgress", "show_exploration"]
 
 PLAIN_INTERVAL_S: Final = 5.0
-RULED: Final = ("receiver_lines", "sender_lines", "cancel_answers")
-"""What is counted by rules that a policy replaces."""
 MOST_DETAIL: Final = 500
 
 
@@ -156,15 +154,7 @@ def show_exploration(stream: IO[str], found: Exploration) -> None:
             print_line(console, line)
         where = one.token if one.file is None else str(one.file)
         print_line(console, f"  adpkv replay {where}")
-    observed = found.coverage.observed or not found.seeds
-    shares = [
-        (
-            name.replace("_", " "),
-            str(share) if observed or name not in RULED else "not counted under a policy",
-        )
-        for name, share in found.coverage.shares().items()
-    ]
-    Table(("reached", ""), [list(pair) for pair in shares]).show(console)
+    Table(("reached", ""), [list(pair) for pair in found.shares().items()]).show(console)
     if found.bound is not None:
         print_line(
             console,

@@ -122,7 +122,8 @@ def _why(event: Event) -> str:
 
 def _arrived(event: Event, _: Setting) -> str:
     prompt, output = event.detail.get("prompt_tokens"), event.detail.get("output_tokens")
-    return f"arrives: {prompt} prompt tokens, {output} to generate"
+    tokens = "token" if prompt == 1 else "tokens"
+    return f"arrives: {prompt} prompt {tokens}, {output} to generate"
 
 
 def _instance(event: Event, setting: Setting) -> str:

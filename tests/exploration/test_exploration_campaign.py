@@ -27,7 +27,7 @@ from adpkv.exploration.folder import ExplorationFolder
 from adpkv.exploration.over_mpi import Ranks
 from adpkv.exploration.pool import Here, Lost, local_pool
 from adpkv.exploration.replay_file import read_text
-from adpkv.exploration.result import exit_code_of
+from adpkv.exploration.result import UNCOUNTED, exit_code_of
 from adpkv.exploration.trial import Trial, attempt
 from adpkv.exploration.variation import variation
 from adpkv.worlds.virtual.world import VirtualWorld
@@ -134,6 +134,16 @@ def test_a_clean_exploration_reaches_something_and_leaves_its_files(tmp_path: Pa
     assert "class=many" in page
     assert "<td class='none w'>a virtual link can end a transfer early</td>" in page
     assert adpkv.explore("explore", seeds=(0, 110), jobs=1).coverage.counts == found.coverage.counts
+
+
+def test_what_a_policy_leaves_uncounted_is_not_shown_as_never_reached(tmp_path: Path) -> None:
+    policy = {"policy.reap": "when_scheduled"}
+    found = adpkv.explore("explore", set=policy, seeds=(0, 2), jobs=1, out=tmp_path / "out")
+    assert found.shares()["sender lines"] == UNCOUNTED
+    page = (tmp_path / "out" / "coverage.html").read_text()
+    assert page.count(UNCOUNTED) == 4
+    assert "Session table" not in page
+    assert "Answers to cancels" not in page
 
 
 def test_who_is_found_decides_about_the_code() -> None:

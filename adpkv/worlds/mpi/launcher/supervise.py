@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from adpkv.counting import counted
 from adpkv.exit_codes import OUTCOMES, SIGNALLED, ExitCode, by_signal, of_process
 from adpkv.worlds.mpi.launcher.process_tree import die_with_parent
 
@@ -65,7 +66,7 @@ class Supervisor:
                 _say(f"{_describe(code)}: not restarted, {why}")
                 return code
             if restarts >= restart_policy.restarts:
-                _say(f"{_describe(code)}: given up after {restarts} restarts")
+                _say(f"{_describe(code)}: given up after {counted(restarts, 'restart')}")
                 return code
             pause_s = min(restart_policy.first_s * 2**restarts, restart_policy.most_s)
             restarts += 1
