@@ -16,7 +16,7 @@ from adpkv.core.session import Session
 from adpkv.core.values import Outcome, RequestSpec
 from adpkv.errors import IllegalTransitionError
 
-__all__ = ["TABLE", "RequestEvent", "RequestLine", "RequestState", "ServedRequest"]
+__all__ = ["TABLE", "RequestEvent", "RequestLine", "RequestState", "ServedRequest", "made_tokens"]
 
 
 class RequestState(StrEnum):
@@ -121,6 +121,12 @@ TABLE: dict[RequestState, dict[RequestEvent, RequestLine | None]] = {
 """The line for every state and event; None is an event that is impossible in that state."""
 
 _WAITING: Final = RequestState.WAITING  # looked up once: that takes longer than what uses it
+
+
+def made_tokens(spec: RequestSpec) -> int:
+    """How many output tokens there will be: the last of them shows that it is the last."""
+    asked, stops = spec.output_tokens, spec.stops_after
+    return asked if stops < 0 or stops > asked else stops
 
 
 class ServedRequest:

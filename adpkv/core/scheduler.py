@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Final
 
-from adpkv.core.request import RequestState, ServedRequest
+from adpkv.core.request import RequestState, ServedRequest, made_tokens
 from adpkv.heaps import heappop, heappush
 
 __all__ = ["DecodeSchedule", "PrefillSchedule"]
@@ -106,7 +106,7 @@ class DecodeSchedule:
 
     def add(self, request: ServedRequest) -> None:
         """Add a request that has its KV and its first token, made by the context instance."""
-        request.finish_step = self.steps + request.spec.made_tokens - 1
+        request.finish_step = self.steps + made_tokens(request.spec) - 1
         self.sequences += 1
         self.context_tokens += request.spec.prompt_tokens + 1
         heappush(self._finish, (request.finish_step, request.spec.request_id, request))
@@ -124,7 +124,7 @@ class DecodeSchedule:
 
     def generated(self, request: ServedRequest) -> int:
         """How many tokens the request has, the first one included."""
-        return request.spec.made_tokens - (request.finish_step - self.steps)
+        return made_tokens(request.spec) - (request.finish_step - self.steps)
 
     def remove(self, request: ServedRequest) -> None:
         """Remove a request, finished or ended. Its heap entry is dropped once it is at the top."""

@@ -61,13 +61,6 @@ class RequestSpec(msgspec.Struct, frozen=True, array_like=True, gc=False):
     sender: SenderRef | None = None
     stops_after: int = -1
 
-    @property
-    def made_tokens(self) -> int:
-        """How many output tokens there will be: the last of them shows that it is the last."""
-        if self.stops_after < 0:
-            return self.output_tokens
-        return min(self.stops_after, self.output_tokens)
-
 
 class Response(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One rank's answer about one request. Each request gets exactly one terminal response.

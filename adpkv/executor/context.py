@@ -8,7 +8,7 @@ from typing import Final
 from adpkv.core.columns import spans
 from adpkv.core.event_lines import Cached
 from adpkv.core.rank_status import NO_LIMIT
-from adpkv.core.request import RequestEvent, RequestState, ServedRequest
+from adpkv.core.request import RequestEvent, RequestState, ServedRequest, made_tokens
 from adpkv.core.scheduler import PrefillSchedule
 from adpkv.core.session import Session
 from adpkv.core.values import Outcome, RequestSpec, SenderRef
@@ -31,7 +31,7 @@ _WAITING: Final = RequestState.WAITING
 
 def _is_all(spec: RequestSpec) -> bool:
     """Whether the prompt's step makes all of the request's tokens: nothing is left to decode."""
-    return spec.made_tokens <= 1
+    return made_tokens(spec) <= 1
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -105,7 +105,8 @@ class ContextServing(Serving):
     def tokens_of(self, request: ServedRequest) -> int:
         """One if the request is over with that; any other gets all from the generation instance."""
         spec = request.spec
-        return spec.made_tokens * int(_is_all(spec) and request.computed == spec.prompt_tokens)
+        made = made_tokens(spec)
+        return made if made <= 1 and request.computed == spec.prompt_tokens else 0
 
     def computed(self, count: int) -> Sequence[ServedRequest]:
         """The chunks of these steps are computed; returns the prompts that are complete."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
-from adpkv.core.ids import SOON_NS, SessionId
+from adpkv.core.ids import SOON_NS, RequestId, SessionId
 from adpkv.core.inbox_age import InboxAge
 from adpkv.memory.virtual import Landing
 from adpkv.transport.port import EndKind, Proof, Transfer, TransportEnd
@@ -168,11 +168,12 @@ class Network:
         self._plan(rank, link)
 
     def _landed(self, transfer: Transfer) -> None:
-        done = TransportEnd(transfer.session, EndKind.DONE, transfer.nbytes)
+        session = _session_of(transfer)
+        done = TransportEnd(session, EndKind.DONE, transfer.nbytes)
         receiver = self._ends[transfer.receiver]
         if receiver is not None:
             receiver.write(transfer, whole=True)
-            if receiver.end_expected(transfer.session):
+            if receiver.end_expected(session):
                 self._report(transfer.receiver, done)
         self._report(transfer.sender, done)
 
@@ -211,6 +212,11 @@ class Network:
         if transport is not None:
             transport.note(end)
             self._timetable.arrival(rank)
+
+
+def _session_of(transfer: Transfer) -> SessionId:
+    """As `Transfer.session`, which is not compiled."""
+    return RequestId(transfer.request_id), transfer.attempt
 
 
 def _living(awaited: list[Transfer], sent: list[Transfer]) -> list[tuple[int, Transfer]]:
@@ -252,7 +258,7 @@ class VirtualTransport:
         """Remember the lease for which the bytes are. False if the sender has failed."""
         if transfer.sender in self._network.failed:
             return False
-        self._expected[transfer.session] = (self._memory.awaited(transfer.target), transfer)
+        self._expected[_session_of(transfer)] = (self._memory.awaited(transfer.target), transfer)
         return True
 
     def has_failed(self, rank: int) -> bool:
@@ -296,7 +302,7 @@ class VirtualTransport:
     def write(self, transfer: Transfer, *, whole: bool) -> None:
         """The link writes into this rank's blocks, whichever lease has them by now. The memory
         reports a violation if it is another one."""
-        owner, expected = self._expected.get(transfer.session, (-1, None))
+        owner, expected = self._expected.get(_session_of(transfer), (-1, None))
         # Of a chunk between slots, a range, the receiver knows no source: what is in the slots is
         # known to their ledger.
         if expected is not None and not isinstance(expected.source, range):
