@@ -26,6 +26,9 @@ LITTLE: Final = 0.01
 MUCH: Final = 10
 """Below the one, per cent have two decimals; from the other on, none."""
 
+LEAST: Final = 0.00005
+"""A smaller difference, which would be 0.00 %, has no sign."""
+
 LETTERS: Final = string.ascii_uppercase
 
 
@@ -107,6 +110,8 @@ def _signed(column: str, value: float, relative: bool) -> str:
     if not value:
         return "="
     decimals = 2 if abs(value) < LITTLE else 1 if abs(value) < MUCH else 0
+    if relative and abs(value) < LEAST:
+        return "~0%"
     text = f"{abs(value):.{decimals}%}" if relative else figure_text(column, abs(value))
     return f"{'+' if value > 0 else '-'}{text}"
 

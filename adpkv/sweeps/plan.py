@@ -40,6 +40,9 @@ TRIALS: Final = 64
 
 _FOUND: Final = re.compile(r" \(found (.*), from set\)$", re.DOTALL)
 
+WHOLE: Final = 1e15
+"""Floats up to here are written as whole numbers if they are; 1e300 is clearer as it is."""
+
 MOST_SHOWN: Final = 20
 """How many different problems are listed."""
 
@@ -108,6 +111,8 @@ def value_text(value: object) -> str:
         return "[" + ", ".join(map(value_text, value)) + "]"
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, float) and value.is_integer() and abs(value) < WHOLE:
+        return str(int(value))  # the same number, and as people write it
     return str(value)
 
 

@@ -52,6 +52,30 @@ def test_runs_that_differ_in_their_seed_alone_are_one_side(swept: Path) -> None:
     ]
 
 
+def test_numbers_are_as_people_write_them(tmp_path: Path) -> None:
+    """A rate of 10 had become 10.0, and next to nothing -0.00%."""
+    few = {"workload.requests": 20}
+    for name, rate in (("a", 10), ("b", 10.5), ("c", 10.000001)):
+        adpkv.simulate("quickstart", set={**few, "workload.rate": rate}, out=tmp_path / name)
+    stream = io.StringIO()
+    show_comparison(stream, compare_runs([tmp_path / name for name in "abc"], ["requests_per_s"]))
+    shown = stream.getvalue().splitlines()
+    labels = [line.split("(")[0].split()[1] for line in shown[:3]]
+    assert labels == ["workload.rate=10", "workload.rate=10.5", "workload.rate=10.000001"]
+    (row,) = [line for line in shown if line.startswith("requests/s")]
+    assert row.split()[-1] == "~0%"
+    assert "-0.00%" not in row
+
+
+def test_a_run_without_a_summary_is_told_as_such(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        adpkv.simulate("quickstart", set={"workload.requests": 5}, out=tmp_path / name)
+    (tmp_path / "a" / "summary.json").unlink()
+    stream = io.StringIO()
+    show_comparison(stream, compare_runs([tmp_path / "a", tmp_path / "b"]))
+    assert "the run was killed, or is still at work" in " ".join(stream.getvalue().split())
+
+
 def test_two_runs_of_one_experiment_are_a_side_each(swept: Path) -> None:
     sides = read_sides(folders(swept, 1)[:2])
     assert [(side.label, side.seeds) for side in sides] == [
