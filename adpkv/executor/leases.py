@@ -6,12 +6,12 @@ are called here, in this order.
 
 from __future__ import annotations
 
-from array import array
+from collections import deque
 from collections.abc import Sequence
 from functools import cache
-from typing import Any, Final
+from typing import Final
 
-from adpkv.core.block_pool import BlockPool, Lease
+from adpkv.core.block_pool import BlockPool
 from adpkv.core.request import ServedRequest
 from adpkv.memory.port import Memory, ReuseWatch
 
@@ -19,6 +19,9 @@ __all__ = ["Leases"]
 
 MOST_RELEASED: Final = 1024
 """How many released leases a rank remembers, to name the request if one is written too late."""
+
+REQUEST_BITS: Final = 40
+"""No run has so many requests."""
 
 
 @cache
@@ -39,11 +42,9 @@ class Leases:
         self._pool = pool
         self._memory = memory
         self._watch: ReuseWatch | None = memory if _watches(memory) else None  # type: ignore
-        self._released: Any = array("q")
-        """Lease number and request of each of the last released leases, one after the other: as
-        objects they would take seven times as much."""
-        self._oldest = 0
-        """The place of the oldest of them, once there are `MOST_RELEASED`."""
+        self._released: deque[int] = deque(maxlen=MOST_RELEASED)
+        """Lease number and request of the last released leases, each as one number: a tuple of both
+        takes three times as much."""
         # A rank without work joins a step with a dummy batch. Its block is reserved from the start,
         # so that a full pool never keeps the others from decoding (contract 5.5, #17978).
         self._dummy = pool.acquire(1)
@@ -92,7 +93,7 @@ class Leases:
         if pins is None:
             return
         request.pins = None
-        self._remember(pins, request)
+        self._released.append((pins.number << REQUEST_BITS) + request.spec.request_id)
         if self._watch is not None:
             self._watch.unpin(pins.number, pins.blocks)
         if pins.open:
@@ -102,27 +103,16 @@ class Leases:
         """End a request's leases. No peer may touch its blocks any more."""
         lease = request.lease
         if lease is not None:
-            self._remember(lease, request)
+            self._released.append((lease.number << REQUEST_BITS) + request.spec.request_id)
             freed = self._pool.release(lease)
             if freed:
                 self._memory.release(freed)
         # After the others, so that the tail of a prefix is evicted before its head.
         self.unpin(request)
 
-    def _remember(self, lease: Lease, request: ServedRequest) -> None:
-        released = self._released
-        if len(released) < 2 * MOST_RELEASED:
-            released.append(lease.number)
-            released.append(request.spec.request_id)
-            return
-        at = self._oldest
-        released[at], released[at + 1] = lease.number, request.spec.request_id
-        self._oldest = (at + 2) % len(released)
-
     def recent(self) -> tuple[tuple[int, int], ...]:
         """(lease number, request) of the leases that were taken back last, oldest first."""
-        in_order = self._released[self._oldest :] + self._released[: self._oldest]
-        return tuple(zip(in_order[::2], in_order[1::2], strict=True))
+        return tuple(divmod(one, 1 << REQUEST_BITS) for one in self._released)
 
     @property
     def has_dummy(self) -> bool:

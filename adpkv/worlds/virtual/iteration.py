@@ -54,6 +54,10 @@ def known_phases(program: Any) -> Phases | None:
 class Iteration:
     """Makes iterations of groups whose phases are known. `whom` decides who else takes part.
 
+    More than a hundred ranks do not fit into a processor's cache, so each is taken on as far as its
+    events keep their order: those of finished requests come before what is observed, and that
+    before what follows from the plan.
+
     Where nothing is jumped over, a rank rests only without anything open: it looks at that in each
     iteration, so such a run does not rely on what wakes a rank, and tells whether one that jumps
     may.
@@ -71,8 +75,10 @@ class Iteration:
         assert phases is not None
         iteration, last, made, came = group.iteration + 1, group.plan, offers.made, offers.came
         assert last is not None
+        ends = offers.ends()
         for index in taking_part:
-            phases[index].go_on(made - came[index], iteration, last)
+            if not index or ends[index] <= made:  # only a last step has results to tell of
+                phases[index].go_on(made - came[index], iteration, last)
         leader = phases[0]
         if taking_part[0] == 0:
             leader.take_input()
@@ -82,6 +88,8 @@ class Iteration:
         said = offers.quiet
         for index in taking_part:
             one = phases[index]
+            if index and ends[index] > made:
+                one.go_on(made - came[index], iteration, last)
             one.group_input = told
             one.observe()
             said[index] = one.fresh_status()
@@ -92,6 +100,8 @@ class Iteration:
             if whom is None or whom:
                 taking_part = self._join(group, whom, taking_part, told)
         staged: list[Sequence[Response]] = []
+        operations: list[Any] = []
+        rests: list[int] = []
         for index in taking_part:
             one = phases[index]
             if plan is not last:  # else there was no input, and nothing new is agreed
@@ -100,6 +110,10 @@ class Iteration:
             responses = one.rank.responses
             if responses.kept:
                 staged.append(responses.take())
+            if index and not plan.leave:
+                # At once, as it knows no other rank: a hundred of them do not fit into a cache.
+                operations.append(one.next_step() if plan.forward else one.next_wait())
+                rests.append(one.rests_until_ns)
         if taking_part[0] != 0 and plan is not last:
             leader.agreed(plan)
         group.note_iteration(iteration, last, plan, now_ns)
@@ -107,12 +121,9 @@ class Iteration:
         if plan.leave:
             group.leave()
             return None
-        operations: list[Any] = []
-        rests: list[int] = []
-        for index in taking_part:
-            one = phases[index]
-            operations.append(one.next_step() if plan.forward else one.next_wait())
-            rests.append(one.rests_until_ns)
+        if taking_part[0] == 0:  # after its answers: what is left of them keeps it from resting
+            operations.insert(0, leader.next_step() if plan.forward else leader.next_wait())
+            rests.insert(0, leader.rests_until_ns)
         if not self._jump:
             for place, index in enumerate(taking_part):
                 if phases[index].has_open():

@@ -136,6 +136,11 @@ class Offers:
         """The steps since a member came there."""
         return self.made - self.came[index]
 
+    def ends(self) -> list[int]:
+        """With how many steps of the group each member's last one is made. Read only; of the past
+        while members wait."""
+        return self._ends
+
     def most(self) -> int:
         """How many steps in a row the batches of all members allow."""
         return min(self._ends) - self.made
