@@ -100,7 +100,7 @@ class VirtualGroup:
         """Of the requests that this stretch is the first for, as in `Step`."""
         self.course = Course()
 
-    def await_next(self, there: Sequence[int], operations: Sequence[Any]) -> None:
+    def await_next(self, there: list[int], operations: list[Any]) -> None:
         """At the end of an iteration, the members that took part await these steps or waits."""
         first = operations[0]
         self.iteration, self.plan = first.iteration, first.plan

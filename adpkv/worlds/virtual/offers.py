@@ -8,7 +8,6 @@ all steps of the group, not over those since the member came: so nothing moves a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from adpkv.core.ids import NEVER
@@ -35,7 +34,7 @@ class Offers:
         """How many steps the group had made when the member came there."""
         self.quiet: list[Any] = [None] * members
         """Each member's `quiet_status`. In an iteration, what it says in that."""
-        self._new: Sequence[int] = range(members)
+        self._new = [*range(members)]
         """Members whose status may be another than at the last sync."""
         self.restless: set[int] = set()
         """Those that have none: they take part in the next iteration."""
@@ -52,10 +51,10 @@ class Offers:
         """What the group's step 0 would have cost, in ticks; `_slopes`: how much more each next."""
         self._slopes = [0] * members
         self._tokens = [0] * members
-        self._fresh: Sequence[Any] = ()
+        self._fresh: list[Any] = []
         """The last offers, in order of members."""
 
-    def renew(self, there: Sequence[int], operations: Sequence[Any]) -> None:
+    def renew(self, there: list[int], operations: list[Any]) -> None:
         """At the end of an iteration, the members that took part await these steps or waits."""
         current, quiet, until, came = self.current, self.quiet, self._until, self.came
         bases, slopes, ends, tokens = self._bases, self._slopes, self._ends, self._tokens
@@ -86,12 +85,12 @@ class Offers:
         self._fresh = operations
         self.until_ns = min(until)
 
-    def renewed(self, there: Sequence[int]) -> list[int]:
+    def renewed(self, there: list[int]) -> list[int]:
         """The members whose status may be another than at the last sync, with those that take part
         in this one. For groups whose phases are known."""
         return [*self._new, *there]
 
-    def rest(self, there: Sequence[int], until: Sequence[int]) -> None:
+    def rest(self, there: list[int], until: list[int]) -> None:
         """Until when each of these members rests, all that have come anew."""
         self._new, rests_until = there, self.rests_until
         for place, index in enumerate(there):
@@ -120,7 +119,7 @@ class Offers:
         self.restless.clear()
         self.tokens = sum(self._tokens)
         self.until_ns = min(self._until, default=NEVER)
-        self._fresh = ()
+        self._fresh = []
 
     def ahead(self) -> tuple[Any, ...]:
         """All that decides what comes: counted from now, not from the group's first step. What the
