@@ -30,7 +30,9 @@ def init(
     ] = "quickstart",
 ) -> None:
     """Write a commented experiment file to start from; overwrites nothing."""
+    import shlex
+
     from adpkv.config.starting import start_file
 
     path = start_file(name, source)
-    print(f"{path}: written; try: adpkv simulate {path}")
+    print(f"{path}: written; try: adpkv simulate {shlex.quote(str(path))}")

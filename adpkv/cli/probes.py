@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import platform
 import resource
+import shlex
 import shutil
 import sys
 import tracemalloc
@@ -37,6 +38,7 @@ MOST_TRIAL_RANKS: Final = 32
 """The trial starts one rank more than there are cores, but not hundreds."""
 
 GET_MPI: Final = "pip install 'adpkv[mpi]', or mpi4py and your cluster's MPI"
+MPIRUN_ON_PATH: Final = "export PATH={folder}:$PATH, for mpirun -n N adpkv run FILE"
 ALLOW_MPIRUN: Final = f"adpkv doctor --repair allows it for good; by hand: {BY_HAND}"
 LIBRARY_VERSION: Final = (
     "import mpi4py; mpi4py.rc.initialize = False; from mpi4py import MPI;"
@@ -136,7 +138,7 @@ def _mpirun() -> Finding:
         return Finding("mpirun", False, f"cannot start {tried}: {error}", Need.RUN, GET_MPI)
     if typed is None:
         beside = f"adpkv run starts {tried}; no mpirun on the PATH"
-        hint = f"export PATH={Path(starter).parent}:$PATH, for mpirun -n N adpkv run FILE"
+        hint = MPIRUN_ON_PATH.format(folder=shlex.quote(str(Path(starter).parent)))
         return Finding("mpirun", False, beside, Need.NOTHING, hint)
     if _trial(typed, ranks, {}):
         found = f"adpkv run starts {tried}; {typed} by hand refuses them"

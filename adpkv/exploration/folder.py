@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -190,7 +191,7 @@ def _told_of(path: Path) -> str:
     with suppress(UsageError):
         if _read(path)[0].plan.strategy == "exhaustive":
             return "there is a walk in it, and a walk is made at one go:"
-    return f"there is an exploration in it: go on with it by --resume {path}, or"
+    return f"there is an exploration in it: go on with it by --resume {shlex.quote(str(path))}, or"
 
 
 def _read(path: Path) -> tuple[_Head, list[BatchResult], int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Callable
 from typing import IO, Final
@@ -152,7 +153,7 @@ def show_exploration(stream: IO[str], found: Exploration) -> None:
         )
         for line in wrapped(least, columns, "  ", "  "):
             print_line(console, line)
-        where = one.token if one.file is None else str(one.file)
+        where = one.token if one.file is None else shlex.quote(str(one.file))
         print_line(console, f"  adpkv replay {where}")
     Table(("reached", ""), [list(pair) for pair in found.shares().items()]).show(console)
     if found.bound is not None:

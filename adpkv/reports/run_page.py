@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections import Counter
 from html import escape
 from typing import Any, Final
@@ -148,7 +149,7 @@ def _story_hint(run: RunData) -> str:
         return ""
     return (
         "<p>What happened to one of them: <code>adpkv story NUMBER --out "
-        f"{escape(str(run.folder))}</code></p>"
+        f"{escape(shlex.quote(str(run.folder)))}</code></p>"
     )
 
 

@@ -11,6 +11,7 @@ import csv
 import hashlib
 import json
 import os
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -72,8 +73,8 @@ class SweepFolder:
             names = sorted(os.listdir(path))
             if JOURNAL in names:
                 raise UsageError(
-                    f"{path}: there is a sweep in it: go on with it by --resume {path}, or choose "
-                    "another folder with --out"
+                    f"{path}: there is a sweep in it: go on with it by --resume"
+                    f" {shlex.quote(str(path))}, or choose another folder with --out"
                 )
             if names:
                 raise UsageError(
@@ -208,7 +209,7 @@ def _must_go_on(path: Path, plan: Plan, head: _Head, rows: Sequence[RunRow]) -> 
     Raises:
         UsageError: they are others.
     """
-    anew = f"sweep it anew: adpkv sweep {path / PLAN} --out DIR"
+    anew = f"sweep it anew: adpkv sweep {shlex.quote(str(path / PLAN))} --out DIR"
     if head.experiment and head.experiment != _said(path):
         raise UsageError(
             f"{path / PLAN}: the experiment was changed after runs of it had ended; {anew}"
