@@ -1,15 +1,15 @@
-/* Tuples, loops and the ends of objects, without what Python does around each.
+/* Tuples, lists, loops and the ends of objects, without what Python does around each.
 
 A request makes 120 tuples in compiled code (what waits in a heap, what goes to whoever is not
-compiled), and most are one that was given back a moment ago: Python keeps those in lists, one for
-each size. They are taken from there and brought back, in a third of the instructions. A loop over a
-list or a tuple of which mypyc does not know that it is one has an iterator of ours, which is used
-again; of any other the next item is asked for as its type says. An object that nobody refers to any
-more goes at once to the function that ends it. How deep such ends are in each other is counted
-here, where it is less than Python allows; what the cycle collector does not know of is not counted,
-as Python keeps what would be too deep in the collector's own fields.
+compiled) and 50 lists, and most are one that was given back a moment ago: Python keeps those, the
+tuples by their size. They are taken from there and brought back, in a third of the instructions. A
+loop over a list or a tuple of which mypyc does not know that it is one has an iterator of ours,
+which is used again; of any other the next item is asked for as its type says. An object that nobody
+refers to any more goes at once to the function that ends it. How deep such ends are in each other
+is counted here, where it is less than Python allows; what the cycle collector does not know of is
+not counted, as Python keeps what would be too deep in the collector's own fields.
 
-Where tuples wait depends on how the interpreter's own state is laid out, which may change with any
+Where these wait depends on how the interpreter's own state is laid out, which may change with any
 release: so it is tried before it is believed. Only in Python 3.11. */
 
 #ifndef ADPKV_OBJECTS_H
@@ -28,37 +28,55 @@ release: so it is tried before it is believed. Only in Python 3.11. */
 #define ADPKV_WEAK __attribute__((weak, visibility("hidden")))
 #define ADPKV_ONLY __attribute__((weak, visibility("hidden"), noinline, unused))
 
-ADPKV_WEAK PyInterpreterState *adpkv_keeper = NULL; /* if tuples wait where they are thought to */
-ADPKV_WEAK int adpkv_tuple_tries = 20;              /* how often more that is tried */
+ADPKV_WEAK PyInterpreterState *adpkv_keeper = NULL; /* if they wait where they are thought to */
+ADPKV_WEAK int adpkv_keeper_tries = 20;             /* how often more that is tried */
 
-/* Whether a tuple that is given back waits there, and a new one is where the collector begins. */
+/* Whether what is given back waits there, and what is new is where the collector begins. */
 ADPKV_ONLY int adpkv_is_keeper(PyInterpreterState *all) {
     PyGC_Head *youngest = all->gc.generation0;
     if (youngest != &all->gc.generations[0].head)
         return 0;
-    PyObject *made = PyTuple_New(7);
-    if (made == NULL) {
+    PyObject *list = PyList_New(0), *tuple = PyTuple_New(7);
+    if (list == NULL || tuple == NULL) {
         PyErr_Clear();
+        Py_XDECREF(list);
+        Py_XDECREF(tuple);
         return 0;
     }
+    int is_last = (PyGC_Head *)youngest->_gc_prev == _Py_AS_GC(tuple);
     PyObject *next = (PyObject *)all->tuple.free_list[6];
-    int many = all->tuple.numfree[6], is_last = (PyGC_Head *)youngest->_gc_prev == _Py_AS_GC(made);
-    Py_DECREF(made); /* looked at again only if it waits there */
-    return is_last && (PyObject *)all->tuple.free_list[6] == made
-           && all->tuple.numfree[6] == many + 1 && PyTuple_GET_ITEM(made, 0) == next;
+    int tuples = all->tuple.numfree[6], lists = all->list.numfree;
+    Py_DECREF(tuple); /* looked at again only if it waits there */
+    Py_DECREF(list);
+    return is_last && (PyObject *)all->tuple.free_list[6] == tuple
+           && all->tuple.numfree[6] == tuples + 1 && PyTuple_GET_ITEM(tuple, 0) == next
+           && lists >= 0 && lists < PyList_MAXFREELIST && all->list.numfree == lists + 1
+           && (PyObject *)all->list.free_list[lists] == list;
+}
+
+/* The interpreter whose tuples and lists are taken and brought back here; NULL: none. */
+static inline PyInterpreterState *adpkv_keeps(void) {
+    if (__builtin_expect(adpkv_keeper == NULL && adpkv_keeper_tries > 0, 0)) {
+        --adpkv_keeper_tries;
+        PyInterpreterState *tried = PyThreadState_Get()->interp;
+        if (adpkv_is_keeper(tried))
+            adpkv_keeper = tried;
+    }
+    return adpkv_keeper;
+}
+
+static inline void adpkv_track(PyInterpreterState *all, void *made) {
+    PyGC_Head *here = _Py_AS_GC(made), *youngest = all->gc.generation0;
+    PyGC_Head *last = (PyGC_Head *)youngest->_gc_prev;
+    _PyGCHead_SET_NEXT(last, here);
+    _PyGCHead_SET_PREV(here, last);
+    _PyGCHead_SET_NEXT(here, youngest);
+    youngest->_gc_prev = (uintptr_t)here;
 }
 
 ADPKV_ONLY PyObject *adpkv_tuple(Py_ssize_t size) {
-    PyInterpreterState *all = adpkv_keeper;
-    if (__builtin_expect(all == NULL, 0)) {
-        if (adpkv_tuple_tries > 0 && adpkv_tuple_tries--) {
-            PyInterpreterState *tried = PyThreadState_Get()->interp;
-            if (adpkv_is_keeper(tried))
-                adpkv_keeper = tried;
-        }
-        return PyTuple_New(size);
-    }
-    PyTupleObject *made = (size_t)(size - 1) < PyTuple_MAXSAVESIZE - 1
+    PyInterpreterState *all = adpkv_keeps();
+    PyTupleObject *made = all != NULL && (size_t)(size - 1) < PyTuple_MAXSAVESIZE - 1
                               ? all->tuple.free_list[size - 1] : NULL;
     if (made == NULL)
         return PyTuple_New(size);
@@ -67,12 +85,23 @@ ADPKV_ONLY PyObject *adpkv_tuple(Py_ssize_t size) {
     Py_SET_REFCNT(made, 1);
     for (Py_ssize_t i = 0; i < size; i++)
         made->ob_item[i] = NULL;
-    PyGC_Head *here = _Py_AS_GC(made), *youngest = all->gc.generation0;
-    PyGC_Head *last = (PyGC_Head *)youngest->_gc_prev;
-    _PyGCHead_SET_NEXT(last, here);
-    _PyGCHead_SET_PREV(here, last);
-    _PyGCHead_SET_NEXT(here, youngest);
-    youngest->_gc_prev = (uintptr_t)here;
+    adpkv_track(all, made);
+    return (PyObject *)made;
+}
+
+ADPKV_ONLY PyObject *adpkv_list(Py_ssize_t size) {
+    PyInterpreterState *all = adpkv_keeps();
+    if (all == NULL || all->list.numfree <= 0 || size < 0)
+        return PyList_New(size);
+    PyObject **items = size == 0 ? NULL : PyMem_Calloc(size, sizeof(PyObject *));
+    if (items == NULL && size != 0)
+        return PyErr_NoMemory();
+    PyListObject *made = all->list.free_list[--all->list.numfree];
+    Py_SET_REFCNT(made, 1);
+    Py_SET_SIZE(made, size);
+    made->ob_item = items;
+    made->allocated = size;
+    adpkv_track(all, made);
     return (PyObject *)made;
 }
 
@@ -111,25 +140,35 @@ static inline __attribute__((unused)) void adpkv_untrack(void *thing) {
         }                                                                                       \
     } while (0);
 
-/* A tuple goes back to where those of its size wait, if there is room. */
-ADPKV_ONLY void adpkv_end_tuple(PyObject *thing) {
+/* A tuple or a list goes back to where such wait, if there is room. */
+ADPKV_ONLY void adpkv_end_kept(PyObject *thing) {
     PyInterpreterState *all = adpkv_keeper;
-    Py_ssize_t size = Py_SIZE(thing);
     PyThreadState *thread = PyThreadState_Get();
-    if (all == NULL || (size_t)(size - 1) >= PyTuple_MAXSAVESIZE - 1
-        || all->tuple.numfree[size - 1] >= PyTuple_MAXFREELIST - ADPKV_DEEP
-        || thread->trash_delete_nesting >= ADPKV_DEEP) {
-        PyTuple_Type.tp_dealloc(thing);
+    Py_ssize_t size = Py_SIZE(thing);
+    int is_list = Py_IS_TYPE(thing, &PyList_Type);
+    if (all == NULL || thread->trash_delete_nesting >= ADPKV_DEEP
+        || (!is_list && (size_t)(size - 1) >= PyTuple_MAXSAVESIZE - 1)) {
+        Py_TYPE(thing)->tp_dealloc(thing);
         return;
     }
     PyTupleObject *tuple = (PyTupleObject *)thing;
+    PyListObject *list = (PyListObject *)thing;
+    PyObject **items = is_list ? list->ob_item : tuple->ob_item;
     adpkv_untrack(thing);
     ++thread->trash_delete_nesting;
     for (Py_ssize_t i = size; i-- > 0;)
-        Py_XDECREF(tuple->ob_item[i]);
-    tuple->ob_item[0] = (PyObject *)all->tuple.free_list[size - 1];
-    all->tuple.free_list[size - 1] = tuple;
-    all->tuple.numfree[size - 1]++;
+        Py_XDECREF(items[i]);
+    if (is_list && items != NULL)
+        PyMem_Free(items);
+    if (is_list && all->list.numfree < PyList_MAXFREELIST) {
+        all->list.free_list[all->list.numfree++] = list;
+    } else if (!is_list && all->tuple.numfree[size - 1] < PyTuple_MAXFREELIST) {
+        tuple->ob_item[0] = (PyObject *)all->tuple.free_list[size - 1];
+        all->tuple.free_list[size - 1] = tuple;
+        all->tuple.numfree[size - 1]++;
+    } else {
+        PyObject_GC_Del(thing);
+    }
     if (thread->trash_delete_later == NULL)
         --thread->trash_delete_nesting;
     else
@@ -138,8 +177,8 @@ ADPKV_ONLY void adpkv_end_tuple(PyObject *thing) {
 
 ADPKV_ONLY void adpkv_end(PyObject *thing) {
     PyTypeObject *type = Py_TYPE(thing);
-    if (type == &PyTuple_Type)
-        adpkv_end_tuple(thing);
+    if (type == &PyTuple_Type || type == &PyList_Type)
+        adpkv_end_kept(thing);
     else
         type->tp_dealloc(thing);
 }
@@ -238,6 +277,7 @@ static inline __attribute__((unused)) PyObject *adpkv_next(PyObject *iterator) {
     } while (0)
 #define PyObject_GC_UnTrack(thing) adpkv_untrack(thing)
 #define PyTuple_New(size) adpkv_tuple(size)
+#define PyList_New(size) adpkv_list(size)
 #define PyIter_Next(iterator) adpkv_next(iterator)
 #define PyObject_GetIter(of) adpkv_items(of)
 

@@ -149,6 +149,31 @@ static PyObject *filled(PyObject *self, PyObject *const *args, Py_ssize_t count)
     return made;
 }
 
+/* A list of what is given. */
+static PyObject *listed(PyObject *self, PyObject *const *args, Py_ssize_t count) {
+    PyObject *made = PyList_New(count);
+    for (Py_ssize_t i = 0; made != NULL && i < count; i++) {
+        if (PyList_GET_ITEM(made, i) != NULL) {
+            PyErr_SetString(PyExc_AssertionError, "it was not empty");
+            Py_CLEAR(made);
+        } else {
+            PyList_SET_ITEM(made, i, Py_NewRef(args[i]));
+        }
+    }
+    return made;
+}
+
+/* Takes away what is in a list, which ends as it ends in compiled code. */
+static PyObject *let_go(PyObject *self, PyObject *list) {
+    Py_ssize_t size = PyList_GET_SIZE(list);
+    for (Py_ssize_t i = 0; i < size; i++) {
+        PyObject *item = PyList_GET_ITEM(list, i);
+        PyList_SET_ITEM(list, i, Py_NewRef(Py_None));
+        Py_DECREF(item);
+    }
+    Py_RETURN_NONE;
+}
+
 /* All that an iterator has. */
 static PyObject *all_of(PyObject *self, PyObject *iterator) {
     PyObject *found = PyList_New(0), *next;
@@ -229,6 +254,8 @@ static PyMethodDef methods[] = {
     {"item_or", (PyCFunction)item_or, METH_FASTCALL, NULL},
     {"contains", (PyCFunction)contains, METH_FASTCALL, NULL},
     {"filled", (PyCFunction)filled, METH_FASTCALL, NULL},
+    {"listed", (PyCFunction)listed, METH_FASTCALL, NULL},
+    {"let_go", let_go, METH_O, NULL},
     {"all_of", all_of, METH_O, NULL},
     {"chain", chain, METH_O, NULL},
     {"hits", hits, METH_NOARGS, NULL},

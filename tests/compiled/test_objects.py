@@ -109,6 +109,47 @@ def test_a_tuple_is_new_and_the_collector_knows_it(remembers: Any) -> None:
 
 
 @needs_compiler
+def test_a_list_is_new_and_grows(remembers: Any) -> None:
+    for size in (0, 1, 2, 50, 1000):
+        kept = [remembers.listed(*range(size)) for _ in range(200)]
+        for made in kept:
+            assert made == list(range(size))
+            assert gc.is_tracked(made)
+            made.append(size)
+            made.extend(range(3))
+        assert all(made == [*range(size + 1), 0, 1, 2] for made in kept)
+
+
+@needs_compiler
+def test_what_ends_takes_along_what_only_it_had(remembers: Any) -> None:
+    class Seen:
+        alive = 0
+
+        def __init__(self) -> None:
+            Seen.alive += 1
+
+        def __del__(self) -> None:
+            Seen.alive -= 1
+
+    for made_of in (remembers.filled, remembers.listed):
+        for many in (1, 5, 300):  # more than Python keeps of lists
+            for size in (0, 1, 7, 19, 20, 40):
+                things = [made_of(*[Seen() for _ in range(size)]) for _ in range(many)]
+                assert Seen.alive == many * size
+                remembers.let_go(things)
+                assert Seen.alive == 0
+                again = [made_of(*range(size)) for _ in range(many)]
+                assert all(list(one) == list(range(size)) for one in again)
+    gc.collect()
+    deep: Any = ()
+    for _ in range(100_000):
+        deep = remembers.filled(remembers.listed(deep))
+    holder, deep = [deep], None
+    remembers.let_go(holder)
+    assert holder == [None]
+
+
+@needs_compiler
 def test_a_circle_of_tuples_is_collected(remembers: Any) -> None:
     class Ends:
         gone = 0
