@@ -52,7 +52,7 @@ class HealthWatch:
         if not book.in_flight and not self.monitor.reasons:
             return False  # with nothing in flight there is nothing to check
         book.note_movement(transport_moved_ns)
-        if self._is_by_contract and not book.quarantine.since and not self.monitor.reasons:
+        if self._is_by_contract and not book.quarantined and not self.monitor.reasons:
             # All that can be wrong is that nothing moves.
             silent_ns = now_ns - book.moved_ns if book.under_way else 0
             if silent_ns <= self._limits.progress_deadline_ns:
@@ -80,7 +80,7 @@ class HealthWatch:
         reasons, book = self.monitor.reasons, self._book
         if not book.in_flight:
             return NEVER if not reasons else 0
-        if not reasons and not book.quarantine.since:
+        if not reasons and not book.quarantined:
             return book.moved_ns + self._silent_ns if book.under_way else NEVER
         # While unhealthy, the end of the grace period is due too, and so are further reasons.
         grace_ns = self.monitor.grace_over_ns()

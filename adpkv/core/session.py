@@ -335,14 +335,17 @@ class Session:
 
     __slots__ = (
         "attempt", "began_ns", "blocks", "cached", "cached_bytes", "limit", "limit_ns", "nbytes",
-        "peer", "peer_blocks", "peer_queued_ns", "peer_slot", "pieces", "refused", "reminded",
-        "role", "session_id", "slot", "started_ns", "state", "story", "tag", "waited_ns",
+        "owner", "peer", "peer_blocks", "peer_queued_ns", "peer_slot", "pieces", "refused",
+        "reminded", "role", "session_id", "slot", "started_ns", "state", "story", "tag",
+        "waited_ns",
     )  # fmt: skip
 
     def __init__(
         self, role: Role, session_id: SessionId, peer: int, nbytes: int, now_ns: int
     ) -> None:
         self.role = role
+        self.owner: Any = None
+        """What it is for, as whoever opened it knows that, until it is forgotten."""
         self.session_id = session_id
         self.attempt = session_id[1]
         self.peer = peer

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 from adpkv.core.ids import NEVER, SessionId
 from adpkv.core.report import TransferCounts
@@ -115,8 +115,8 @@ class SessionBook:
         self._table = rules.tables[role]
         self.sessions: dict[int, Session] = {}
         self.quarantine = Quarantine()
-        self.in_flight = 0
-        """Sessions whose blocks a peer may touch, quarantined ones included."""
+        self.in_flight = self.quarantined = 0
+        """Sessions whose blocks a peer may touch, quarantined ones included; and those alone."""
         self.under_way = 0
         """Those of them that do not wait for a slot of their sender (`State.is_moving`)."""
         self.moved_ns = 0
@@ -133,8 +133,9 @@ class SessionBook:
         receiver had the KV already; empty while there was none."""
         self._told = {Outcome.FAILED: 0, Outcome.CANCELLED: 0, Outcome.TIMED_OUT: 0}
 
-    def open(self, session: Session) -> None:
+    def open(self, session: Session, owner: Any = None) -> None:
         """Add a new session; its request must have no other one on this rank."""
+        session.owner = owner
         self.sessions[session.session_id[0]] = session
 
     def find(self, request_id: int, attempt: int) -> Session | None:
@@ -152,7 +153,9 @@ class SessionBook:
 
     def forget(self, request_id: int) -> None:
         """Remove a request's session; its blocks belong to others from now on."""
-        self.sessions.pop(request_id, None)
+        session = self.sessions.pop(request_id, None)
+        if session is not None:
+            session.owner = None
 
     def set_blocks(
         self, session: Session, blocks: Sequence[int], peer_blocks: Sequence[int] = ()
@@ -286,8 +289,10 @@ class SessionBook:
             self.moved_ns = now_ns
         if after is _QUARANTINED:
             self.quarantine.add(session.session_id, now_ns)
+            self.quarantined += 1
         elif before is _QUARANTINED:
             self.quarantine.end(session.session_id, now_ns)
+            self.quarantined -= 1
 
     def _count(self, session: Session, line: Line) -> None:
         if line.outcome is not None:

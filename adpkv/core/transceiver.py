@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import Any, Final
 
 from adpkv.core.cancel import TransferCancelResult
 from adpkv.core.health_watch import HealthWatch
@@ -68,15 +68,24 @@ class Transceiver:
 
     # -- sessions begin ------------------------------------------------------------------------
 
-    def open(self, request_id: int, attempt: int, peer: int, nbytes: int, now_ns: int) -> Session:
+    def open(
+        self,
+        request_id: int,
+        attempt: int,
+        peer: int,
+        nbytes: int,
+        now_ns: int,
+        owner: Any = None,
+    ) -> Session:
         """Open a session for a request: WAITING on a receiver, PREPARED on a sender.
 
         Args:
             peer: the other end's world rank; -1 on a sender, which learns it from the advertise.
             nbytes: the bytes to transfer.
+            owner: what the caller finds by the session, in place of a table (`Session.owner`).
         """
         session = Session(self.book.role, (RequestId(request_id), attempt), peer, nbytes, now_ns)
-        self.book.open(session)
+        self.book.open(session, owner)
         self.limits.opened(session, now_ns)
         if self._failed and peer in self._failed:
             self._fire(session, Event.PEER_LOST, now_ns)

@@ -137,7 +137,8 @@ class ContextServing(Serving):
         self.closed(request)
         blocks = tuple(lease.blocks)
         nbytes = len(blocks) * self.memory.block_bytes
-        session = self.transceiver.open(spec.request_id, spec.attempt, -1, nbytes, now_ns)
+        open_session = self.transceiver.open
+        session = open_session(spec.request_id, spec.attempt, -1, nbytes, now_ns, request)
         self.transceiver.prepare(session, blocks)
         request.fire(_ON_PREFILLED)
         self.respond(request, _OUTCOME_PREFILLED, now_ns, sender=SenderRef(self.rank, blocks))

@@ -47,19 +47,19 @@ class Decisions:
 
     def __init__(self, serving: Serving) -> None:
         self._serving = serving
-        self._book, self._requests = serving.transceiver.book, serving.requests
+        self._book = serving.transceiver.book
         self._note = serving.recorder.note
 
     def resolve(self, now_ns: int) -> None:
         """Act on the sessions that the transceiver has resolved since the last call."""
-        book, requests = self._book, self._requests
+        book = self._book
         if not book.journal:
             return  # without a transition there is nothing to resolve
         self._record_journal()
         resolved = book.resolved
         while resolved:
             session, event, line = resolved.popleft()
-            request = requests.get(session.session_id[0])
+            request: ServedRequest | None = session.owner
             if request is not None and request.session is session:
                 self._resolve(request, session, event, line, now_ns)
         if book.journal:

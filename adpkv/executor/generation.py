@@ -47,7 +47,7 @@ class GenerationServing(Serving):
         nbytes = request.prompt_blocks * self.memory.block_bytes
         sender = self.owner.sender(spec.sender.rank)
         request.session = self.transceiver.open(
-            spec.request_id, spec.attempt, sender, nbytes, now_ns
+            spec.request_id, spec.attempt, sender, nbytes, now_ns, request
         )
 
     def admit(self, now_ns: int) -> None:
@@ -96,7 +96,8 @@ class GenerationServing(Serving):
     def exposed(self, session: Session) -> None:
         """The sender may write into the session's blocks from now on."""
         super().exposed(session)
-        lease = self.requests[session.session_id[0]].lease
+        request: ServedRequest = session.owner
+        lease = request.lease
         assert lease is not None
         self.memory.expect_write(lease.number, session.blocks)
 

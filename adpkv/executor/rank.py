@@ -51,7 +51,7 @@ def status_of(rank: Rank, abandon_ns: int, group_input: Sequence[LeaderMessage])
     """
     serving, transceiver, plan, limits = rank.serving, rank.transceiver, rank.plan, rank.limits
     book, failures, leader = transceiver.book, serving.failures, rank.leader
-    in_flight, quarantined = book.in_flight, len(book.quarantine.since)
+    in_flight, quarantined = book.in_flight, book.quarantined
     clock = rank.ports.clock
     now_ns = clock()
     work, tokens, requests, running = serving.load()

@@ -303,7 +303,7 @@ class Serving(ABC):
 
     def exposed(self, session: Session) -> None:
         """A peer may touch the session's blocks from now on; with staging, its slot."""
-        request = self.requests[session.session_id[0]]
+        request: ServedRequest = session.owner
         assert request.lease is not None
         if self.staged is None:
             self.pool.set_use(request.lease, _IN_TRANSFER)

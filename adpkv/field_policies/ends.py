@@ -89,6 +89,7 @@ class ForgetsWhatIsInDoubt(Serving):
         request_id = request.spec.request_id
         if self.pending_resource_release.pop(request_id, None) is not None:
             del self.requests[request_id]
+            request.session = None
 
 
 BOOLEAN_CANCEL: Final = Policy(
