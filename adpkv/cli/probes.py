@@ -23,7 +23,7 @@ from adpkv.build import build
 from adpkv.cli.probe_ports import port_findings
 from adpkv.cli.probing import Finding, Need, asked
 from adpkv.plugins import SLOTS, Slot, installed
-from adpkv.worlds.mpi.launcher.repair import ALLOWANCES, BY_HAND
+from adpkv.worlds.mpi.launcher.repair import ALLOWANCES, by_hand
 
 __all__ = ["Finding", "Need", "all_findings"]
 
@@ -39,7 +39,6 @@ MOST_TRIAL_RANKS: Final = 32
 
 GET_MPI: Final = "pip install 'adpkv[mpi]', or mpi4py and your cluster's MPI"
 MPIRUN_ON_PATH: Final = "export PATH={folder}:$PATH, for mpirun -n N adpkv run FILE"
-ALLOW_MPIRUN: Final = f"adpkv doctor --repair allows it for good; by hand: {BY_HAND}"
 LIBRARY_VERSION: Final = (
     "import mpi4py; mpi4py.rc.initialize = False; from mpi4py import MPI;"
     " print(mpi4py.__version__ + ', ' + MPI.Get_library_version().splitlines()[0].split(',')[0])"
@@ -142,7 +141,8 @@ def _mpirun() -> Finding:
         return Finding("mpirun", False, beside, Need.NOTHING, hint)
     if _trial(typed, ranks, {}):
         found = f"adpkv run starts {tried}; {typed} by hand refuses them"
-        return Finding("mpirun", False, found, Need.NOTHING, ALLOW_MPIRUN)
+        hint = f"adpkv doctor --repair allows it for good; by hand: {by_hand()}"
+        return Finding("mpirun", False, found, Need.NOTHING, hint)
     return Finding("mpirun", True, f"starts {tried}", Need.RUN)
 
 

@@ -15,6 +15,11 @@ class Clause(NamedTuple):
     shown_by: tuple[str, ...]
     """Beginnings of facts, any of which shows it. A `*` stands for any state."""
 
+    @property
+    def is_ruled(self) -> bool:
+        """Only rules that a policy replaces show it: under one it is not counted."""
+        return all(fact.startswith(("line:", "answer:")) for fact in self.shown_by)
+
 
 CLAUSES: Final = (
     Clause("1.4", "polled while nothing runs: an end is seen", ("line:receiver:*:done",)),

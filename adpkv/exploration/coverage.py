@@ -68,10 +68,17 @@ class Coverage:
                     found[state, event] = count
         return found
 
-    def clauses(self) -> list[tuple[str, str, int]]:
-        """(number, what it is about, how often it was shown)."""
+    def clauses(self, *, is_counted: bool = True) -> list[tuple[str, str, int | None]]:
+        """(number, what it is about, how often it was shown); None for one that only lines and
+        answers show, where these were not counted."""
         return [
-            (clause.number, clause.about, sum(map(self._beginning, clause.shown_by)))
+            (
+                clause.number,
+                clause.about,
+                sum(map(self._beginning, clause.shown_by))
+                if is_counted or not clause.is_ruled
+                else None,
+            )
             for clause in CLAUSES
         ]
 
@@ -108,10 +115,11 @@ class Coverage:
         not."""
         return any(fact.startswith("line:") for fact in self.counts)
 
-    def shares(self) -> dict[str, Share]:
-        """Each of the tables in two numbers."""
+    def shares(self, *, is_counted: bool = True) -> dict[str, Share]:
+        """Each of the tables in two numbers; of the clauses those that are counted."""
+        clauses = self.clauses(is_counted=is_counted)
         return {
-            "clauses": _share(count for _, _, count in self.clauses()),
+            "clauses": _share(count for _, _, count in clauses if count is not None),
             "receiver_lines": _share(self.lines(Role.RECEIVER).values()),
             "sender_lines": _share(self.lines(Role.SENDER).values()),
             "faults": _share(self.faults().values()),

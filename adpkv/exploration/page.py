@@ -46,7 +46,7 @@ def coverage_page(found: Exploration) -> str:
         _shares(found),
         _finds(found),
         *([_session_table(coverage, role) for role in Role] if found.is_counted else [_RULED]),
-        _clauses(coverage),
+        _clauses(found),
         _faults(coverage),
         _counted("Answers to cancels", coverage.answers().items(), NOT_HERE)
         if found.is_counted
@@ -106,10 +106,11 @@ def _session_table(coverage: Coverage, role: Role) -> str:
     )
 
 
-def _clauses(coverage: Coverage) -> str:
+def _clauses(found: Exploration) -> str:
     rows = [
-        f"<tr><td class=w>{escape(number)}</td><td class=w>{escape(about)}</td>{_cell(count)}</tr>"
-        for number, about, count in coverage.clauses()
+        f"<tr><td class=w>{escape(number)}</td><td class=w>{escape(about)}</td>"
+        f"{'<td class=none>not counted</td>' if count is None else _cell(count)}</tr>"
+        for number, about, count in found.coverage.clauses(is_counted=found.is_counted)
     ]
     return f"<h2>Clauses of the contract</h2>{_table(('clause', 'about', 'runs or times'), rows)}"
 

@@ -100,12 +100,12 @@ class Exploration:
         return self.coverage.observed or not self.seeds
 
     def shares(self) -> dict[str, str]:
-        """How much of each was reached, as a text."""
+        """How much of each that was counted was reached, as a text."""
         return {
             name.replace("_", " "): str(share)
             if self.is_counted or name not in _RULED
             else UNCOUNTED
-            for name, share in self.coverage.shares().items()
+            for name, share in self.coverage.shares(is_counted=self.is_counted).items()
         }
 
     @property

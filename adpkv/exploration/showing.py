@@ -53,7 +53,8 @@ class ExploreProgress:
             return
         passed_s = max(now_s - self._began_s, 1e-9)
         rate = (campaign.seeds - (self._first or 0)) / passed_s
-        shares = campaign.coverage.shares()
+        coverage = campaign.coverage
+        shares = coverage.shares(is_counted=coverage.observed or not campaign.seeds)
         lines = [shares["receiver_lines"], shares["sender_lines"]]
         reached = f"session lines {sum(s.reached for s in lines)}/{sum(s.of for s in lines)}"
         words = [

@@ -12,7 +12,7 @@ import msgspec
 
 from adpkv.core.topology import Kind, Topology
 
-__all__ = ["TROUBLE", "Event", "Setting", "is_trouble", "words"]
+__all__ = ["KINDS", "TROUBLE", "Event", "Setting", "is_trouble", "words"]
 
 
 class Event(msgspec.Struct, frozen=True):
@@ -262,3 +262,6 @@ _WORDS: Final[Mapping[tuple[str, Kind | None], Words]] = {
     ),
 }
 """By kind, and by side where the two sides mean different things."""
+
+KINDS: Final = frozenset(kind for kind, _ in _WORDS)
+"""The kinds of events that there are."""

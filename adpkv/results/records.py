@@ -11,8 +11,8 @@ import msgspec
 
 from adpkv.core.record import COLUMN_FIELDS, RequestRecord
 from adpkv.core.sample import RankSample
-from adpkv.errors import MissingPieceError
-from adpkv.output.story_words import Event
+from adpkv.errors import MissingPieceError, UsageError
+from adpkv.output.story_words import KINDS, Event
 
 __all__ = ["Event", "Events", "RawEvent", "Records", "Requests", "Samples"]
 
@@ -119,12 +119,27 @@ class Events(Records[Event]):
         return Events([record for record in self._records if record[3] == request])
 
     def of_kind(self, *kinds: str) -> Events:
-        """Those of these kinds."""
+        """Those of these kinds.
+
+        Raises:
+            UsageError: there is no such kind, neither here nor in any other run.
+        """
+        for kind in kinds:
+            if kind not in KINDS and not any(record[2] == kind for record in self._records):
+                raise UsageError(_unknown_kind(kind))
         return Events([record for record in self._records if record[2] in kinds])
 
 
 _encoded = msgspec.json.Encoder().encode
 _decoded = msgspec.json.Decoder().decode
+
+
+def _unknown_kind(kind: object) -> str:
+    import difflib
+
+    near = difflib.get_close_matches(str(kind), sorted(KINDS), n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(sorted(KINDS))}"
+    return f"{kind!r} is no kind of event: {hint}"
 
 
 def _installed(name: str) -> Any:

@@ -128,6 +128,21 @@ def test_mpirun_is_really_tried(
     assert finding.need is need
 
 
+@pytest.mark.parametrize("user", [0, 1000])
+def test_what_to_export_is_what_this_user_needs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, user: int
+) -> None:
+    """Whoever is not root need not allow root."""
+    for folder, text in (("own", PLAIN_MPIRUN), ("path", BROKEN_MPIRUN)):
+        _install_mpirun(tmp_path / folder, text)
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "own" / "python"))
+    monkeypatch.setenv("PATH", f"{tmp_path}/path:{os.environ['PATH']}")
+    monkeypatch.setattr(os, "geteuid", lambda: user)
+    hint = probes._mpirun().hint
+    assert hint.endswith("PRTE_MCA_rmaps_default_mapping_policy=:oversubscribe")
+    assert ("OMPI_ALLOW_RUN_AS_ROOT=1" in hint) == (user == 0)
+
+
 def test_what_can_be_used_here_is_said_and_how_to_get_the_rest(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

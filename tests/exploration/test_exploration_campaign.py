@@ -22,6 +22,7 @@ from adpkv.exploration.batch import BatchResult, Task, perform
 from adpkv.exploration.calling import Bounds, explore_into
 from adpkv.exploration.campaign import Campaign, Plan, plan_for, run_campaign
 from adpkv.exploration.cases import Case
+from adpkv.exploration.clauses import CLAUSES
 from adpkv.exploration.drawing import draw
 from adpkv.exploration.folder import ExplorationFolder
 from adpkv.exploration.over_mpi import Ranks
@@ -140,8 +141,12 @@ def test_what_a_policy_leaves_uncounted_is_not_shown_as_never_reached(tmp_path: 
     policy = {"policy.reap": "when_scheduled"}
     found = adpkv.explore("explore", set=policy, seeds=(0, 2), jobs=1, out=tmp_path / "out")
     assert found.shares()["sender lines"] == UNCOUNTED
+    ruled = sum(clause.is_ruled for clause in CLAUSES)
+    assert found.shares()["clauses"].endswith(f"/{len(CLAUSES) - ruled}")
     page = (tmp_path / "out" / "coverage.html").read_text()
     assert page.count(UNCOUNTED) == 4
+    assert page.count("<td class=none>not counted</td>") == ruled
+    assert "a full hit is a notification</td><td class=none>" in page
     assert "Session table" not in page
     assert "Answers to cancels" not in page
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
+from pathlib import Path
 
 import pytest
 
 import adpkv
+from adpkv.core.session import State
+from adpkv.output.story_words import KINDS
 
 
 @pytest.fixture(scope="module")
@@ -25,6 +29,31 @@ def test_they_are_sequences(result: adpkv.Result) -> None:
     assert {event.kind for event in events.of_kind("arrived")} == {"arrived"}
     assert len(events.of_kind("arrived")) == 20
     assert requests != events
+
+
+def test_a_kind_of_event_that_there_is_not_is_an_error(result: adpkv.Result) -> None:
+    with pytest.raises(adpkv.UsageError, match=r"^'arived' is no kind .*: did you mean 'arrived'"):
+        result.events.of_kind("routed", "arived")
+    with pytest.raises(adpkv.UsageError, match="no kind of event: there are advertised, arrived,"):
+        result.events.of_kind("zzz")
+    assert len(result.events.of_kind("quarantined")) == 0  # one that this run did not need
+    # What another version has written is found too.
+    other = type(result.events)([(1, 0, "of_another_version", 3, {})])
+    assert len(other.of_kind("of_another_version")) == 1
+
+
+def test_the_kinds_of_events_are_those_that_the_code_writes() -> None:
+    """In `recorder.event(KIND, ...)`, `note`, and whatever passes on a kind; and the states."""
+    written = set(map(str, State)) - {State.WAITING}  # in it a session begins
+    for path in (Path(adpkv.__file__).parent / "executor").glob("*.py"):
+        text = path.read_text()
+        written |= set(re.findall(r"recorder\.event\(\s*\"(\w+)\"", text))
+        written |= set(re.findall(r"recorder\.note\(\w+, \"(\w+)\"", text))
+        written |= set(re.findall(r"self\._tell\(\"(\w+)\"", text))
+        for line in re.findall(r"kind = (\".*\" if .* else \".*\")", text):
+            written |= set(re.findall(r"\"(\w+)\"", line))
+    assert len(written) > 30
+    assert written <= KINDS
 
 
 def test_as_data_frames(result: adpkv.Result) -> None:

@@ -27,10 +27,10 @@ from adpkv.errors import UsageError
 
 __all__ = [
     "ALLOWANCES",
-    "BY_HAND",
     "MARK",
     "SETTINGS",
     "Setting",
+    "by_hand",
     "make_setting",
     "repaired",
     "wrap_mpirun",
@@ -48,7 +48,9 @@ ALLOWANCES: Final = {
 }
 """With these Open MPI starts ranks as root, and more of them than there are cores."""
 
-BY_HAND: Final = "export " + " ".join(f"{name}={value}" for name, value in ALLOWANCES.items())
+ROOTS: Final = "OMPI_ALLOW_RUN_AS_ROOT"
+"""How the names of those begin that only root needs."""
+
 VERSION_BOUND_S: Final = 20.0
 
 
@@ -74,6 +76,13 @@ SETTINGS: Final = (
 )
 
 
+def by_hand() -> str:
+    """What this user exports before mpirun is called by hand."""
+    root = os.geteuid() == 0
+    needed = (f"{k}={v}" for k, v in ALLOWANCES.items() if root or not k.startswith(ROOTS))
+    return f"export {' '.join(needed)}"
+
+
 def repaired() -> list[str]:
     """Repair the environment of this Python; returns one line for each change.
 
@@ -93,7 +102,7 @@ def repaired() -> list[str]:
     except OSError as error:
         raise UsageError(
             f"cannot write {error.filename or prefix}: {error.strerror}; whoever may write into"
-            f" {prefix} can repair it. `adpkv run` starts mpirun all the same; by hand: {BY_HAND}"
+            f" {prefix} can repair it. `adpkv run` starts mpirun all the same; by hand: {by_hand()}"
         ) from None
     return done or [f"Open MPI of {prefix}: nothing to repair"]
 
@@ -162,8 +171,8 @@ def _somebody_elses() -> list[str]:
         return [f"{found} is not Open MPI: nothing to repair"]
     raise UsageError(
         f"{found} is not of this environment ({sys.prefix}), and stays as it is. `adpkv run` starts"
-        f" it with what it wants; for mpirun by hand: {BY_HAND}; or pip install 'adpkv[mpi]' brings"
-        " an Open MPI of its own"
+        f" it with what it wants; for mpirun by hand: {by_hand()}; or pip install 'adpkv[mpi]'"
+        " brings an Open MPI of its own"
     )
 
 
