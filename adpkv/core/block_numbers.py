@@ -9,15 +9,33 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["block_numbers"]
+__all__ = ["MOST_SHARED", "block_numbers"]
 
-_NUMBERS: Final[list[int]] = []
-"""All numbers from 0 to the highest that anybody has asked for, and some more."""
+MOST_SHARED: Final = 1 << 18
+"""How many numbers are kept, in 10 MB: pools with more blocks than that have their own of the rest.
+"""
+
+_SHARED: Final[list[list[int]]] = [[]]
+"""One list: all numbers from 0 to the highest that anybody has asked for, and some more.
+
+Simulations may run in several threads. So a longer list takes its place, and the list itself never
+changes: two threads that made it longer at once would both add the same numbers.
+"""
 
 
 def block_numbers(first: int, end: int) -> list[int]:
     """The numbers from `first` on, before `end`, in a new list."""
-    known = len(_NUMBERS)
-    if end > known:
-        _NUMBERS.extend(range(known, max(end, 2 * known)))
-    return _NUMBERS[first:end]
+    numbers = _SHARED[0]
+    if end > len(numbers):
+        numbers = _more(numbers, end)
+        if end > len(numbers):
+            return [*numbers[first:], *range(max(first, len(numbers)), end)]
+    return numbers[first:end]
+
+
+def _more(numbers: list[int], end: int) -> list[int]:
+    known = len(numbers)
+    if known < MOST_SHARED:
+        numbers = [*numbers, *range(known, min(max(end, 2 * known), MOST_SHARED))]
+        _SHARED[0] = numbers
+    return numbers
