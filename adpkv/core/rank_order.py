@@ -5,6 +5,7 @@ What is in a column may only grow while its rank is given requests. So a heap do
 for each request, as long as the first rank can take it; an entry at its top that is older than the
 columns is corrected. Ranks that had too few blocks for a request are set aside until one comes that
 needs no more than they have: where nearly all are full, each request would look at all of them.
+They are a heap too, in which one entry counts for each rank: of the blocks that it had last time.
 
 The heap outlives a plan. A rank that says something new (`renew`) comes anew if that brings it
 forward, and what the heap had of it is void; so a plan costs what is new, not all ranks.
@@ -25,8 +26,13 @@ __all__ = ["RankOrder"]
 _ABSENT: Final = -1
 """In place of what a column says, of a rank without an entry that counts."""
 
+_NOT_ASIDE: Final = 1 << 60
+"""In place of the blocks that a rank had when it was set aside, of one without an entry that counts
+there: more than any has."""
+
 SPARE: Final = 16
-"""How many more entries the heap may have than two for each rank, before those that are void go."""
+"""How many more entries each heap may have than two for each rank, before those that are void go.
+"""
 
 _Entry = tuple[int, int, int]
 """(what a rank has in one column, what it has in another, the rank)."""
@@ -38,7 +44,7 @@ class RankOrder:
     It is told the ranks each time: if it kept them, who keep it, they would be a circle of objects.
     """
 
-    __slots__ = ("_aside", "_column", "_first", "_heap", "_second", "_then")
+    __slots__ = ("_aside", "_column", "_first", "_had", "_heap", "_second", "_then")
 
     def __init__(self, column: list[int], then: list[int]) -> None:
         self._column, self._then = column, then
@@ -49,6 +55,9 @@ class RankOrder:
         self._second = [_ABSENT] * len(column)
         self._aside: list[tuple[int, int]] = []
         """(blocks, negative; rank), those with the most blocks first."""
+        self._had = [_NOT_ASIDE] * len(column)
+        """By rank: the blocks in its entry aside, if one counts. It may count still when the rank
+        is back in the heap: it is void only if it is met then, or if another comes."""
 
     def is_by(self, column: list[int], then: list[int]) -> bool:
         """Whether it is in the order of these two."""
@@ -74,15 +83,29 @@ class RankOrder:
         if len(self._heap) > 2 * len(self._column) + SPARE:
             self._compact()
 
+    def _set_aside(self, rank: int, blocks: int) -> None:
+        """The rank comes again for requests that need no more than it has."""
+        self._first[rank] = _ABSENT
+        had, aside = self._had, self._aside
+        if had[rank] == blocks:
+            return  # it is there already
+        had[rank] = blocks
+        heappush(aside, (-blocks, rank))
+        if len(aside) > 2 * len(had) + SPARE:
+            aside[:] = [(-there, at) for at, there in enumerate(had) if there != _NOT_ASIDE]
+            heapify(aside)
+
     def first(self, ranks: GroupRanks, spec: RequestSpec) -> int | None:
         """The first rank that can take the request; None if none can."""
         heap, aside, first, second = self._heap, self._aside, self._first, self._second
-        column, then, blocks = self._column, self._then, ranks.blocks
+        column, then, had, blocks = self._column, self._then, self._had, ranks.blocks
         needed = ranks.needed(spec)
         while aside and -aside[0][0] >= needed:
-            rank = heappop(aside)[1]
-            if first[rank] == _ABSENT:
-                self._push(rank)
+            less, rank = heappop(aside)
+            if had[rank] == -less:
+                had[rank] = _NOT_ASIDE
+                if first[rank] == _ABSENT:
+                    self._push(rank)
         unable: list[_Entry] = []
         found = None
         while heap:
@@ -95,8 +118,7 @@ class RankOrder:
                 heapreplace(heap, (column[rank], then[rank], rank))
             elif blocks[rank] < needed:
                 heappop(heap)
-                first[rank] = _ABSENT
-                heappush(aside, (-blocks[rank], rank))
+                self._set_aside(rank, blocks[rank])
             elif ranks.can_take(rank, spec):
                 found = rank
                 break
