@@ -82,7 +82,7 @@ CASES: dict[str, tuple[dict[str, Any], int, tuple[str, ...]]] = {
     "what rank 0 runs beside itself, killed": (
         {"workload": {"kind": "failing:Requests", "how": "killed"}},
         5,
-        ("rank 0 (", BUILDS),
+        ("rank 0 (", f"{BUILDS}, or reading the workload"),
     ),
     "what rank 0 runs beside itself, raised": (
         {"workload": {"kind": "failing:Requests", "how": "raised"}},
@@ -90,6 +90,11 @@ CASES: dict[str, tuple[dict[str, Any], int, tuple[str, ...]]] = {
         ("a planted failure",),
     ),
 }
+SLEEPS_S = 0.25
+"""Three ranks that wait a second for the last one take 0.05 s of processor time if they sleep
+between looks; a second or two if they spin, with two cores."""
+
+
 SERVES = {"kind": "script", "requests": [{"at": "0s", "prompt_tokens": 64, "output_tokens": 4}]}
 
 
@@ -103,8 +108,23 @@ def test_time_begins_when_the_last_is_built(program: Any, tmp_path: Path, late: 
     built = max(int(one.read_text()) for one in tmp_path.glob("built.*"))
     began = min(int(one.read_text()) for one in tmp_path.glob("began.*"))
     assert began >= built
+    assert _spent_s(tmp_path) < SLEEPS_S
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
     assert (summary["requests"]["completed"], summary["violations"]) == (2, [])
+
+
+def test_those_that_spin_are_told_from_those_that_sleep(program: Any, tmp_path: Path) -> None:
+    """The detector of the measure: ranks that wait as MPI does."""
+    found = program("late", 4, str(tmp_path), "rank", "spins")
+    assert found.code == 0, found.err
+    assert _spent_s(tmp_path) > SLEEPS_S
+
+
+def _spent_s(folder: Path) -> float:
+    """The processor time in which all ranks came to the beginning and waited for the last one."""
+    spent = [int(one.read_text()) for one in folder.glob("spent.*")]
+    assert len(spent) == 4
+    return sum(spent) / 1e9
 
 
 @pytest.mark.parametrize("by", ["adpkv", "mpirun"])

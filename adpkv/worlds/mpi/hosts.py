@@ -57,9 +57,10 @@ def job_clock() -> tuple[Clock, Callable[[MPI.Intracomm], None]]:
 
     def start(world: MPI.Intracomm) -> None:
         nonlocal began_ns
-        node = world.Split_type(MPI.COMM_TYPE_SHARED)
-        # One rank may come seconds after the others; then all are there, and leave at once.
+        # One rank may come seconds after the others. To make a communicator is a collective, and
+        # takes a core until the last one comes: so meet first. Then all leave at once.
         meet(world)
+        node = world.Split_type(MPI.COMM_TYPE_SHARED)
         world.Barrier()
         began = bytearray(perf_counter_ns().to_bytes(8, "little"))
         node.Bcast([began, len(began), MPI.BYTE])

@@ -1,10 +1,11 @@
 """A job of four ranks of which one takes longer than the others until it is built.
 
-python -m tests.real_ranks.programs.late FOLDER rank|coordinator|model
+python -m tests.real_ranks.programs.late FOLDER rank|coordinator|model [spins]
 
 `coordinator`: the last one is what rank 0 runs beside itself. `model`: it is a rank's first step,
-in which models connect with each other. Each rank writes down when it was built, and when the job's
-clock began as far as its own readings tell.
+in which models connect with each other. Each rank writes down when it was built, when the job's
+clock began as far as its own readings tell, and how much processor time it took to begin.
+`spins`: those that wait for the last one do not sleep.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 import sys
 import time
 from pathlib import Path
-from time import perf_counter_ns
+from time import perf_counter_ns, thread_time_ns
 from typing import Any
 
 from mpi4py import MPI
@@ -22,12 +23,13 @@ from adpkv.executor.phases import Phases
 from adpkv.model.gemm import GemmModel
 from adpkv.model.port import Batch
 from adpkv.worlds.assemble import build_rank
+from adpkv.worlds.mpi import hosts
 from adpkv.worlds.mpi.rank_process import RankProcess
 from adpkv.worlds.mpi.run import run
 from tests.scenarios.script import Script, arrival, setting
 
 LATE = 2
-LATE_S = 0.3
+LATE_S = 1.0
 RANK = MPI.COMM_WORLD.rank
 
 
@@ -61,6 +63,16 @@ def main() -> int:
         return found
 
     RankProcess.coordinator_host = beside
+    begin = RankProcess.begin
+
+    def begin_and_note(job: RankProcess) -> None:
+        before_ns = thread_time_ns()
+        begin(job)
+        note("spent", thread_time_ns() - before_ns)
+
+    RankProcess.begin = begin_and_note
+    if "spins" in sys.argv[3:]:
+        hosts.meet = lambda world: world.Barrier()
     step, steps = GemmModel.run, []
 
     def first(model: GemmModel, batch: Batch) -> None:

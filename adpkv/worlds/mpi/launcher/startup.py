@@ -41,8 +41,9 @@ __all__ = [
 ]
 
 START_BOUND_S: Final = 300.0
-"""From the first time that a rank of this host is seen until all of them run. Thousands of ranks
-take a minute or two."""
+"""From the first time that a rank of this host is seen until all of them run: MPI_Init and all that
+is built, on rank 0 the workload too. Thousands of ranks take a minute or two; whose own workload or
+trace takes rank 0 longer than this cannot start."""
 
 GONE_S: Final = 1.0
 """After a rank has failed, the others get this long to notice it themselves, and to end the job
@@ -83,6 +84,8 @@ WORDS: Final[Mapping[str, str]] = {
     Stage.RUN: "running",
     Stage.LEAVE: "leaving",
 }
+WORKLOAD: Final = ", or reading the workload"
+"""What rank 0 builds besides: the coordinator, and what it gives to it."""
 BEGUN: Final = "as its process began"
 STARTED: Final = (Stage.RUN, Stage.LEAVE)
 """The stages of a rank whose start is over."""
@@ -235,8 +238,12 @@ def describe(seen: Mapping[int, ObservedRank]) -> str:
     """The ranks with their stages, in words."""
     ranks = sorted((one.rank, pid, one.stage) for pid, one in seen.items())
     return ", ".join(
-        f"rank {rank} (process {pid}, {WORDS.get(stage, BEGUN)})" for rank, pid, stage in ranks
+        f"rank {rank} (process {pid}, {_doing(rank, stage)})" for rank, pid, stage in ranks
     )
+
+
+def _doing(rank: int, stage: str) -> str:
+    return WORDS.get(stage, BEGUN) + (WORKLOAD if rank == 0 and stage == Stage.BUILD else "")
 
 
 def stage_of(pid: int) -> str:
