@@ -280,7 +280,8 @@ def sweep(
 
     given = {"vary": vary, "zip": zip, "design": design, "points": points, "seeds": seeds}
     checked = load(experiment, set=set)
-    changes = {key: plain(one) for key, one in given.items() if one not in (None, (), [])}
+    told = {key: plain(one) for key, one in given.items()}
+    changes = {key: one for key, one in told.items() if not _is_absent(one)}
     watch = on_progress or (lambda done, total, busy, failed: None)
     if out is not None:
         return sweep_into(
@@ -371,6 +372,10 @@ def write_report(
     return write_report(
         found, None if out is None else _path(out), format, plots=plots, theme=theme
     )
+
+
+def _is_absent(told: object) -> bool:
+    return told is None or (isinstance(told, list) and not told)
 
 
 def _path(asked: object) -> Path:

@@ -25,6 +25,7 @@ from adpkv.pydantic_plugins import without_plugins
 __all__ = ["CommandGroup", "Commands"]
 
 COMPLETION: Final = ("install_completion", "show_completion")
+INSTALLS: Final = "--install-completion"
 OF_TYPER: Final = (*COMPLETION, "help")
 UNUSED: Final = ("rich.markdown", "rich.traceback")
 
@@ -115,14 +116,15 @@ class CommandGroup(TyperGroup):
 
     def make_context(self, *args: Any, **kwargs: Any) -> Any:
         """Typer's; reads the options before the command. --install-completion happens here."""
+        told = kwargs.get("args", args[1] if len(args) > 1 else ())
+        installs = any(one.split("=")[0] == INSTALLS for one in told)
         try:
             with _lean_errors(), without_plugins():
                 return super().make_context(*args, **kwargs)
         except OSError as error:
-            if error.filename is None:
+            if not installs or error.filename is None:
                 raise
-            told = f"--install-completion: {error.filename}: cannot be written: {error.strerror}"
-            raise UsageError(told) from None
+            raise UsageError(f"{INSTALLS}: {error.filename}: {error.strerror}") from None
 
     def invoke(self, ctx: Any) -> Any:
         """Typer's; finds the command, reads its options and runs it."""

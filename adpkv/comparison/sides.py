@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
+
 from adpkv import __version__
 from adpkv.config import Experiment, load
 from adpkv.config.problem import dotted
@@ -19,6 +21,7 @@ from adpkv.errors import UsageError
 from adpkv.output.folder import RunFolder
 from adpkv.output.folder_files import read_json
 from adpkv.results import load_run
+from adpkv.results.summary import typed
 from adpkv.sweeps.folder import SweepFolder, is_sweep
 from adpkv.sweeps.plan import settings_text
 from adpkv.sweeps.result import of_folder
@@ -120,7 +123,20 @@ def _summary(folder: RunFolder) -> dict[str, Any]:
             f"{folder.path}: made by {f'adpkv {by}' if by else 'another version'}, and this is "
             f"{__version__}: figures of two versions are not to be compared"
         )
-    return found
+    return _checked(found, str(folder.summary))
+
+
+def _checked(summary: dict[str, Any], of: str) -> dict[str, Any]:
+    """A summary that somebody may have edited, or cut off, since a run wrote it.
+
+    Raises:
+        UsageError: it has not all that one has.
+    """
+    try:
+        typed(summary)
+    except msgspec.ValidationError as error:
+        raise UsageError(f"{of}: this is no summary of a run: {error}") from error
+    return summary
 
 
 def _of_sweep(path: Path) -> list[_Read]:
@@ -135,7 +151,8 @@ def _of_sweep(path: Path) -> list[_Read]:
         if folder is not None and not folder.is_dir():
             folder = None
         name = f"{path}: {settings_text(run.settings)}"
-        found.append(_Read(name, settings, ComparedRun(run.seed, run.summary, folder)))
+        summary = _checked(run.summary, f"{path}: point {run.point}, seed {run.seed}")
+        found.append(_Read(name, settings, ComparedRun(run.seed, summary, folder)))
     if not found:
         raise UsageError(f"{path}: no run of this sweep has a summary")
     return found

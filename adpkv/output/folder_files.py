@@ -19,7 +19,7 @@ OURS: Final = re.compile(
     r"|rings|fr_trace|plots|events\.-?\d+\.part|ranks\.\d+\.part|report\.html"
     r"|timeline\.perfetto-trace|summary\.json\.\d+\.tmp"
 )
-"""Every name that a run gives to a file of its folder."""
+"""Every name that a run gives to a file of its folder, but for `UNFINISHED`."""
 
 UNFINISHED: Final = re.compile(rf"{re.escape(MARK)}\d+-\d+\.tmp")
 """What `whole_files` leaves anywhere if its process is killed."""

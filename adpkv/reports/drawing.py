@@ -49,11 +49,12 @@ def mark_tip(alt: Any) -> list[Any]:
 def rows_of(edges: Floats, values: Floats, series: str) -> list[dict[str, Any]]:
     """A row for each bin: where it begins in seconds, the series, its value. And one where the last
     bin ends: a line of steps has its last step up to there, and would end where that begins."""
+    *starts, end = rounded(edges / NS_PER_S, 7)
     found = [
         {"t": at, "s": series, "v": value}
-        for at, value in zip(rounded(edges / NS_PER_S, 7), rounded(values), strict=False)
+        for at, value in zip(starts, rounded(values), strict=True)
     ]
-    return [*found, {**found[-1], "t": rounded(edges[-1:] / NS_PER_S, 7)[0]}]
+    return [*found, {**found[-1], "t": end}]
 
 
 def from_zero(rows: Sequence[Mapping[str, Any]], value: str = "v", **more: Any) -> Any:
@@ -82,10 +83,7 @@ def stacked(
 ) -> Any:
     """Areas on each other, in this order from above, with all values of a bin in one tooltip."""
     alt = altair()
-    sums = Counter[float]()
-    for row in page.data[data]:
-        sums[row["t"]] += row["v"]
-    y = {"axis": whole_axis(max(sums.values(), default=0))} if whole else {}
+    y = {"axis": whole_axis(_highest_sum(page.data[data]))} if whole else {}
     base = alt.Chart(alt.NamedData(data))
     place = "indexof(" + repr(list(names)).replace('"', "'") + ", datum.s)"
     area = (
@@ -103,6 +101,13 @@ def stacked(
     if name is not None:
         area = area.properties(name=name)
     return alt.layer(area, _hover(alt, base, names, form))
+
+
+def _highest_sum(rows: Sequence[Mapping[str, Any]]) -> float:
+    sums = Counter[float]()
+    for row in rows:
+        sums[row["t"]] += row["v"] or 0
+    return max(sums.values(), default=0)
 
 
 def _hover(alt: Any, base: Any, names: Sequence[str], form: str) -> Any:
@@ -136,7 +141,7 @@ def lines_of(
 ) -> Any:
     """A line for each series, told apart by colour and dashes."""
     alt = altair()
-    y = {"axis": whole_axis(max((row["v"] for row in rows), default=0))} if whole else {}
+    y = {"axis": whole_axis(max((row["v"] or 0 for row in rows), default=0))} if whole else {}
     page.data[data] = rows
     names = list(dict.fromkeys(str(row["s"]) for row in rows))
     base = alt.Chart(alt.NamedData(data))

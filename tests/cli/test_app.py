@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+from typer.core import TyperGroup
 
 from adpkv import __version__
 from adpkv.cli import app as cli
 from adpkv.cli.group import Commands
-from adpkv.errors import DeadlockError, MissingPieceError
+from adpkv.errors import DeadlockError, MissingPieceError, UsageError
 
 
 def _adpkv(*argv: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -54,7 +57,19 @@ def test_a_home_in_which_no_completion_can_be_installed(tmp_path: Path) -> None:
     ended = _adpkv("--install-completion", "bash", HOME=str(home))
     assert (ended.returncode, ended.stdout) == (2, "")
     assert ended.stderr.startswith(f"adpkv: --install-completion: {home}")
+    assert ended.stderr.endswith(": File exists\n")
     assert ended.stderr.count("\n") == 1
+
+
+def test_another_file_that_fails_is_not_laid_on_completion(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*args: Any, **kwargs: Any) -> Any:
+        raise OSError(errno.EIO, "no luck", "/some/file")
+
+    monkeypatch.setattr(TyperGroup, "make_context", fails)
+    with pytest.raises(UsageError, match="--install-completion: /some/file: no luck"):
+        cli.app(["--install-completion=bash"], standalone_mode=False)
+    with pytest.raises(OSError, match="no luck"):
+        cli.app(["simulate", "quickstart"], standalone_mode=False)
 
 
 @pytest.mark.parametrize("argv", [("fly",), ("simulate",), ("simulate", "x", "--seed", "abc")])

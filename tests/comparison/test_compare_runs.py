@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -74,6 +75,26 @@ def test_a_run_without_a_summary_is_told_as_such(tmp_path: Path) -> None:
     stream = io.StringIO()
     show_comparison(stream, compare_runs([tmp_path / "a", tmp_path / "b"]))
     assert "the run was killed, or is still at work" in " ".join(stream.getvalue().split())
+
+
+def test_a_summary_that_lacks_something_is_refused(swept: Path, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        adpkv.simulate("quickstart", set={"workload.requests": 5}, out=tmp_path / name)
+    summary = tmp_path / "a" / "summary.json"
+    found = json.loads(summary.read_bytes())
+    del found["broken_off"]
+    summary.write_text(json.dumps(found))
+    with pytest.raises(adpkv.UsageError, match=r"a/summary\.json: .* no summary .*`broken_off`"):
+        read_sides([tmp_path / "a", tmp_path / "b"])
+
+    cut = tmp_path / "s"
+    shutil.copytree(swept, cut)
+    journal = cut / "runs.jsonl"
+    lines = [json.loads(line) for line in journal.read_text().splitlines()]
+    del lines[1]["summary"]["broken_off"]
+    journal.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    with pytest.raises(adpkv.UsageError, match=r"s: point \d, seed \d: .* no summary"):
+        read_sides([cut])
 
 
 def test_two_runs_of_one_experiment_are_a_side_each(swept: Path) -> None:
