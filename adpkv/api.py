@@ -115,7 +115,7 @@ def simulate(
     from adpkv.worlds.virtual import run as world
     from adpkv.worlds.virtual.in_memory import simulate_in_memory
 
-    checked = load(experiment, set=set if seed is None else {**(set or {}), "seed": seed})
+    checked = load(experiment, set=_seeded(set, seed))
     names = {WORKLOAD: workload, MODEL: model, POLICY: policy, MEMORY: memory, TRANSPORT: transport}
     checked = _naming(checked, {slot: one for slot, one in names.items() if isinstance(one, str)})
     assemble = assembly(checked)
@@ -176,10 +176,11 @@ def run(
             a custom class or function. Nothing was started.
         AdpkvError: the run ended and left no readable result.
     """
-    from adpkv.plugins import MEMORY, MODEL, POLICY, TRANSPORT, WORKLOAD
+    from adpkv.plugins import MEMORY, MODEL, POLICY, TRANSPORT, WORKLOAD, as_seconds
     from adpkv.results import load_run
     from adpkv.worlds.mpi.launcher.calling import call_run
 
+    timeout_s = as_seconds("timeout_s", timeout_s)
     custom = {
         WORKLOAD: workload,
         MODEL: model,
@@ -197,6 +198,13 @@ def run(
     with tempfile.TemporaryDirectory(prefix="adpkv-run-") as folder:
         call_run(checked, Path(folder) / "out", timeout_s)
         return load_run(Path(folder) / "out").without_folder()
+
+
+def _seeded(changes: Mapping[str, Any] | None, seed: int | None) -> Mapping[str, Any] | None:
+    """The values of `set` with the seed among them; what is no mapping is refused by `load`."""
+    if seed is None or not isinstance(changes, Mapping | None):
+        return changes
+    return {**(changes or {}), "seed": seed}
 
 
 def _by_name(custom: object) -> bool:
@@ -276,8 +284,13 @@ def sweep(
         UsageError: it cannot be run, or `out` cannot be written.
     """
     from adpkv.config.plain import plain
+    from adpkv.plugins import as_callable, as_seconds, as_whole
     from adpkv.sweeps.calling import sweep_into
 
+    jobs, limit_s = as_whole("jobs", jobs), as_seconds("limit_s", limit_s)
+    as_callable("on_progress", on_progress)
+    if world not in ("virtual", "mpi"):
+        raise UsageError(f"world {world!r}: must be 'virtual' or 'mpi'")
     given = {"vary": vary, "zip": zip, "design": design, "points": points, "seeds": seeds}
     checked = load(experiment, set=set)
     told = {key: plain(one) for key, one in given.items()}

@@ -21,7 +21,7 @@ from adpkv.exploration.campaign import LAST_SEED, Campaign, plan_for
 from adpkv.exploration.folder import ExplorationFolder
 from adpkv.exploration.pool import local_pool
 from adpkv.exploration.result import Exploration
-from adpkv.plugins import as_index
+from adpkv.plugins import as_callable, as_index, as_whole
 
 __all__ = ["Asked", "explored"]
 
@@ -65,18 +65,13 @@ def explored(experiment: Experiment, asked: Asked, out: Path | None) -> Explorat
 
 def _checked(asked: Asked) -> Asked:
     """The same with Python's own numbers. Those of numpy are numbers too, and True is none."""
-    jobs, finds, for_s = as_index(asked.jobs), as_index(asked.finds), asked.for_s
-    kinds = (
-        ("for_s", for_s is None or _is_number(for_s), "a number of seconds"),
-        ("jobs", asked.jobs is None or jobs is not None, "a whole number"),
-        ("finds", asked.finds is None or finds is not None, "a whole number"),
-        ("strategy", isinstance(asked.strategy, str), "a text"),
-        ("on_progress", asked.on_progress is None or callable(asked.on_progress),
-         "what can be called"),
-    )  # fmt: skip
-    for name, fits, said in kinds:
-        if not fits:
-            raise UsageError(f"{name} {getattr(asked, name)!r}: must be {said}")
+    for_s = asked.for_s
+    if for_s is not None and not _is_number(for_s):
+        raise UsageError(f"for_s {for_s!r}: must be a number of seconds")
+    jobs, finds = as_whole("jobs", asked.jobs), as_whole("finds", asked.finds)
+    if not isinstance(asked.strategy, str):
+        raise UsageError(f"strategy {asked.strategy!r}: must be a text")
+    as_callable("on_progress", asked.on_progress)
     if for_s is not None and not isinstance(for_s, int):  # one of any length stays as it is
         for_s = float(for_s)
     return asked._replace(jobs=jobs, finds=finds, for_s=for_s)

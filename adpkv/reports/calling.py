@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -95,6 +95,15 @@ def write_report(
         raise UsageError(f"{form!r} is no format of a report: it is {', '.join(FORMATS)}")
     if theme not in ("light", "dark"):
         raise UsageError(f"{theme!r} is no theme: it is light or dark")
+    from adpkv.results import Result
+    from adpkv.sweeps.result import Sweep
+
+    if not isinstance(source, Path | Result | Sweep):
+        raise UsageError(
+            f"a report is of a folder, a Result or a Sweep, not {type(source).__name__}"
+        )
+    if isinstance(plots, str) or not isinstance(plots, Iterable):
+        raise UsageError(f"plots {plots!r}: must be a list of names")
     if plots and form == "html":
         raise UsageError("--plot goes with --format svg or png: a page has all plots")
     folder = source if isinstance(source, Path) else source.folder

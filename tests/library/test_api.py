@@ -158,6 +158,21 @@ def test_what_a_run_says_is_no_markup(result: adpkv.Result) -> None:
         (lambda: adpkv.simulate("quickstart", out="/proc/none"), "cannot write here"),
         (lambda: adpkv.simulate("quickstart", out="tests"), "which no run wrote"),
         (lambda: adpkv.run("quickstart", ranks=3), "has 8 ranks, not 3"),
+        (lambda: adpkv.simulate("quickstart", set="seed=1", seed=2), "not str"),  # type: ignore[arg-type]
+        (lambda: adpkv.run("quickstart", timeout_s="1"), "^timeout_s '1': must be a number"),  # type: ignore[arg-type]
+        (lambda: adpkv.run("quickstart", timeout_s=float("nan")), "^timeout_s nan: must be above"),
+        (lambda: adpkv.sweep("quickstart", jobs="x"), "^jobs 'x': must be a whole number"),  # type: ignore[arg-type]
+        (lambda: adpkv.sweep("quickstart", jobs=1.5), "^jobs 1.5: must be a whole number"),  # type: ignore[arg-type]
+        (lambda: adpkv.sweep("quickstart", limit_s="1s"), "^limit_s '1s': must be a number"),  # type: ignore[arg-type]
+        (lambda: adpkv.sweep("quickstart", limit_s=-1), "^limit_s -1: must be above 0"),
+        (lambda: adpkv.sweep("quickstart", world="mp"), "^world 'mp': must be 'virtual' or 'mpi'"),  # type: ignore[arg-type]
+        (lambda: adpkv.sweep("quickstart", on_progress=3), "^on_progress 3: must be what can"),  # type: ignore[arg-type]
+        (lambda: adpkv.write_report(3), "not int"),  # type: ignore[arg-type]
+        (lambda: adpkv.write_report("x", format="svg", plots=3), "^plots 3: must be a list"),  # type: ignore[arg-type]
+        (
+            lambda: adpkv.write_report("x", format="svg", plots="ttft"),
+            "^plots 'ttft': must be a list",
+        ),
         (lambda: adpkv.load_run("none"), "no such folder"),
         (lambda: adpkv.load_run("tests"), "no run's"),
         (lambda: adpkv.load_run(None), "is no path"),  # type: ignore[arg-type]
