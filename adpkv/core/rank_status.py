@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -13,7 +12,7 @@ from adpkv.core.ownership import Vote
 from adpkv.core.rank_failure import Attempt
 from adpkv.core.stop import StopReason
 
-__all__ = ["NO_LIMIT", "RankStatus", "differ"]
+__all__ = ["NO_LIMIT", "RankStatus"]
 
 _FULL: Final = Trust.FULL
 """Looked up once: to look a member up in its enum takes longer than what is done with it."""
@@ -110,11 +109,3 @@ class RankStatus(msgspec.Struct, frozen=True, array_like=True, gc=False):
             and self.closing is None
             and not (self.votes or self.cached or self.doubted)
         )
-
-
-def differ(statuses: Sequence[RankStatus], before: Sequence[RankStatus]) -> bool:
-    """Whether one of a group's statuses differs from the one before."""
-    for place, status in enumerate(statuses):
-        if status is not before[place] and status.differs(before[place]):
-            return True
-    return False
