@@ -39,6 +39,7 @@ __all__ = [
     "generation",
     "landed",
     "outcomes",
+    "rank_of",
     "spec",
     "stepped",
 ]
@@ -104,10 +105,10 @@ def spec(
     return RequestSpec(request_id, 0, prompt, output, tuple(hashes), None, ref)
 
 
-def _rank(
+def rank_of(
     kind: Kind,
-    notes: Notes | None,
-    owner: SoleOwner | None,
+    notes: Notes | None = None,
+    owner: SoleOwner | None = None,
     rules: Rules | None = None,
     *,
     reuse: bool = True,
@@ -151,7 +152,7 @@ def _rank(
 def context(
     notes: Notes | None = None, budget: int = 64, owner: SoleOwner | None = None
 ) -> ContextServing:
-    return ContextServing(_rank(Kind.CONTEXT, notes, owner), budget)
+    return ContextServing(rank_of(Kind.CONTEXT, notes, owner), budget)
 
 
 def generation(
@@ -163,7 +164,7 @@ def generation(
     verify_at_end: bool = True,
     reuse: bool = False,
 ) -> GenerationServing:
-    rank = _rank(Kind.GENERATION, notes, owner, rules, reuse=reuse)
+    rank = rank_of(Kind.GENERATION, notes, owner, rules, reuse=reuse)
     return GenerationServing(rank, most, verify_at_end=verify_at_end)
 
 
