@@ -8,6 +8,7 @@ compiled build has `event_buffer.c` in place of this module, which makes text of
 from __future__ import annotations
 
 from collections.abc import Callable
+from threading import Lock
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -33,7 +34,8 @@ class EventBuffer:
         self._batch = batch
         self._encode_lines = msgspec.json.Encoder().encode_lines
         self._pending: list[_Line] = []
-        """Always the same list: recorders add to it."""
+        """Always the same list: recorders add to it, in threads of their own too."""
+        self._taking = Lock()
 
     def write(
         self, at_ns: int, rank: int, kind: str, request_id: int, detail: dict[str, object]
@@ -56,8 +58,12 @@ class EventBuffer:
 
     def flush(self) -> None:
         """Write what is kept now."""
-        pending = self._pending[:]
-        del self._pending[:]  # at once: another thread may write meanwhile
+        kept = self._pending
+        # Without the GIL another thread may add a line in between: it stays. Two that took lines at
+        # once would both take the same.
+        with self._taking:
+            pending = kept[:]
+            del kept[: len(pending)]
         if pending:
             self._write_text(self._encode_lines(pending))
 

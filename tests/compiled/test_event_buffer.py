@@ -7,8 +7,10 @@ import gc
 import itertools
 import subprocess
 import sys
+import threading
 import weakref
 from collections import OrderedDict
+from collections.abc import Callable
 from enum import Enum, IntEnum, StrEnum
 from types import MappingProxyType
 from typing import Any, cast
@@ -102,6 +104,56 @@ def test_a_value_that_cannot_be_written_leaves_nothing_behind(module: Any) -> No
     with pytest.raises(ValueError, match="hides a fixed key"):
         made.done([("write", 1, 2, "k", 3, {"x": 1, "request": 3})])
     assert made.done([]) == []
+
+
+class Between(list[Any]):
+    """Lines that are kept. Something happens once some of them have been taken, as it may without
+    the GIL."""
+
+    happens: Callable[[], None] | None = None
+
+    def __getitem__(self, place: Any) -> Any:
+        found = super().__getitem__(place)
+        happens, self.happens = self.happens, None
+        if happens is not None:
+            happens()
+        return found
+
+
+def _kept(made: Made) -> Between:
+    kept = made.buffer._pending = Between()
+    for at_ns in range(2):
+        made.buffer.write(at_ns, 0, "tick", -1, {})
+    return kept
+
+
+def _times(made: Made) -> list[int]:
+    made.buffer.flush()
+    lines = [line for text in made.texts for line in text.splitlines()]
+    return sorted(msgspec.json.decode(line)["at_ns"] for line in lines)
+
+
+def test_a_line_that_is_added_while_others_are_taken_stays() -> None:
+    made = Made(event_buffer)
+    kept = _kept(made)
+    kept.happens = lambda: kept.append(EventLine(2, 0, "tick", -1))
+    made.buffer.flush()
+    assert _times(made) == [0, 1, 2]
+
+
+def test_two_threads_do_not_take_the_same_lines() -> None:
+    made = Made(event_buffer)
+    kept = _kept(made)
+    other = threading.Thread(target=made.buffer.flush)
+
+    def comes_too() -> None:
+        other.start()
+        other.join(0.1)  # it waits; or else it has taken them by then
+
+    kept.happens = comes_too
+    made.buffer.flush()
+    other.join()
+    assert _times(made) == [0, 1]
 
 
 @pytest.mark.parametrize("module", [event_buffer, None], ids=["python", "c"])
