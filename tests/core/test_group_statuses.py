@@ -151,8 +151,8 @@ def _history(seed: int) -> tuple[int, int]:
     one_rank: Any = SimpleNamespace(limits=limits, plan=FIRST_PLAN, leader=None)
     group = Agreeing(one_rank, cast(Any, None))
     pure = FIRST_PLAN
-    news, all_news = Told(), Told()
-    notices, all_notices = (StatusNotices(0, cast(Any, box)) for box in (news, all_news))
+    heard, all_heard = Told(), Told()
+    notices, all_notices = (StatusNotices(0, cast(Any, box)) for box in (heard, all_heard))
     bound = skipped = 0
     for at in range(1, 60):
         waiting = one_rank.plan.waiting
@@ -193,7 +193,7 @@ def _history(seed: int) -> tuple[int, int]:
         if group._untold:
             notices.announce(group.said, shared=False)
         all_notices.announce(_looked_at(limits, statuses), shared=False)
-        assert news.messages == all_news.messages, seed
+        assert heard.messages == all_heard.messages, seed
         skipped += not group._untold
         group.agreed(mine)
         for index, specs in mine.assignments.items() if mine is not before else ():
