@@ -234,8 +234,8 @@ def _tell(
     from adpkv.rank_programs.killed import killed_values
     from adpkv.rank_programs.report_text import render
     from adpkv.rank_programs.report_values import as_values
-    from adpkv.rank_programs.summary import summary
-    from adpkv.terminal import terminal_columns
+    from adpkv.rank_programs.summary import CUT_SHORT, summary
+    from adpkv.terminal import stderr_line, terminal_columns
 
     report = found.report
     counts = {
@@ -262,4 +262,6 @@ def _tell(
     if report is not None:
         raise typer.Exit(EXIT_CODES[report.evidence.failure.what])
     if found.walked is not None and not found.walked.complete:
+        if quiet and not as_json:
+            stderr_line(f"adpkv: {CUT_SHORT}")
         raise typer.Exit(ExitCode.INCOMPLETE)

@@ -26,7 +26,7 @@ from adpkv.cli.explore_options import (
 from adpkv.cli.options import AsJson, OptionalFile, Out, Overrides, Quiet
 from adpkv.counting import counted
 from adpkv.exit_codes import ExitCode, by_signal
-from adpkv.terminal import final_line
+from adpkv.terminal import final_line, stderr_line
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -182,12 +182,14 @@ def _lost(error: OSError, path: Path) -> typer.Exit:
 def _told(found: Exploration, *, quiet: bool, as_json: bool) -> None:
     import json
 
-    from adpkv.exploration.showing import show_exploration
+    from adpkv.exploration.showing import show_exploration, trouble
 
     if as_json:
         print(json.dumps(found.data(), indent=2))
     elif not quiet:
         show_exploration(sys.stdout, found)
+    elif found.exit_code:
+        stderr_line(f"adpkv: {trouble(found)}")
     raise typer.Exit(found.exit_code)
 
 

@@ -12,6 +12,7 @@ import typer
 from adpkv.cli.options import AsJson, Overrides, Quiet
 from adpkv.cli.remarks import look_here
 from adpkv.exit_codes import ExitCode
+from adpkv.terminal import stderr_line
 
 __all__ = ["DID_NOT_HOLD", "regress"]
 
@@ -85,4 +86,7 @@ def regress(
     if document is not None:
         document.update(results)
     if not all(result.held for result in results):
+        if quiet and not as_json:
+            where = "" if out is None else f"; files: {out}"
+            stderr_line(f"adpkv: {showing.conclusion(results)}{where}")
         raise typer.Exit(DID_NOT_HOLD)

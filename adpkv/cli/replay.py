@@ -14,6 +14,7 @@ from adpkv.cli.options import AsJson, Quiet
 from adpkv.counting import counted
 from adpkv.errors import UsageError
 from adpkv.exit_codes import ExitCode
+from adpkv.terminal import stderr_line
 from adpkv.whole_files import write_whole
 
 if TYPE_CHECKING:
@@ -96,8 +97,18 @@ def replay(
         print(json.dumps(played.data(), indent=2))
     elif not quiet:
         _show(played)
+    else:
+        _tell_the_find(played, out)
     _note_what_is_gone(played)
     raise typer.Exit(_code(played))
+
+
+def _tell_the_find(played: Replay, out: Path | None) -> None:
+    """In a line, with --quiet; another find than the recorded one is told anyway."""
+    if played.trial.found and (played.reproduced or not played.recorded.signature):
+        one, where = played.trial.found[0], "" if out is None else f"; files: {out}"
+        first, _, _ = one.detail.partition("\n")
+        stderr_line(f"adpkv: {one.kind}: {first}{where}")
 
 
 def _note_what_is_gone(played: Replay) -> None:

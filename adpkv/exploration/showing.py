@@ -15,10 +15,12 @@ from adpkv.output.progress import LIVE_INTERVAL_S, drawn, drawn_lines, span_text
 from adpkv.output.tables import Table, print_line, width_of, wrapped
 from adpkv.terminal import Terminal, console_for
 
-__all__ = ["ExploreProgress", "WalkProgress", "show_exploration"]
+__all__ = ["ExploreProgress", "WalkProgress", "show_exploration", "trouble"]
 
 PLAIN_INTERVAL_S: Final = 5.0
 MOST_DETAIL: Final = 500
+MOST_TOLD: Final = 3
+"""Finds in a line; the rest are counted."""
 
 
 class ExploreProgress:
@@ -137,6 +139,24 @@ class WalkProgress:
             self._terminal.clear()
 
 
+def _conclusion(found: Exploration, how: str = "") -> str:
+    finds = counted(len(found.finds), "find") if found.finds else "no find"
+    return (
+        f"{found.outcome}: {counted(found.seeds, 'path' if found.walk else 'seed')}{how}, {finds}"
+    )
+
+
+def trouble(found: Exploration) -> str:
+    """What is wrong, in a line: the first finds, and where the files are."""
+    told = [one.signature for one in found.finds[:MOST_TOLD]]
+    if len(found.finds) > MOST_TOLD:
+        told.append(f"{len(found.finds) - MOST_TOLD} more")
+    if found.differed:
+        told.append(f"not deterministic: seed {', '.join(map(str, found.differed))}")
+    said = f"{_conclusion(found)}: {', '.join(told)}" if told else _conclusion(found)
+    return said if found.folder is None else f"{said}; files: {found.folder}"
+
+
 def show_exploration(stream: IO[str], found: Exploration) -> None:
     """The finds, what was reached, and where the files are."""
     console = console_for(stream)
@@ -171,12 +191,9 @@ def show_exploration(stream: IO[str], found: Exploration) -> None:
     if found.differed:
         seeds = ", ".join(map(str, found.differed))
         print_line(console, f"not deterministic: the two runs of seed {seeds} differ", "bold red")
-    finds = counted(len(found.finds), "find") if found.finds else "no find"
     checked = f", {found.twice} of them twice" if found.twice else ""
     rate = f", {found.seeds_per_s:,.0f} a second" if found.seeds > found.earlier else ""
-    what = counted(found.seeds, "path" if found.walk else "seed")
-    said = f"{found.outcome}: {what}{checked}{rate}, {finds}"
-    for line in wrapped(said, columns):
+    for line in wrapped(_conclusion(found, f"{checked}{rate}"), columns):
         print_line(console, line)
     if found.folder is not None:
         # No line is so long that the terminal breaks a path.

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from adpkv.errors import StuckError, UsageError
+from adpkv.exit_codes import ExitCode
 from adpkv.output.losses import lost_sentence
 from adpkv.output.progress import Progress, QuietProgress, progress_for
-from adpkv.terminal import console_for, terminal_columns
+from adpkv.terminal import console_for, stderr_line, terminal_columns
 
 if TYPE_CHECKING:
     from adpkv.config import Experiment
@@ -24,8 +25,9 @@ STORY_INDENT: Final = 2
 
 
 class Screen:
-    """What one run prints; nothing if `quiet`, only `summary.json` on stdout if `as_json`. All that
-    its process prints goes through here: progress is removed before other text comes."""
+    """What one run prints; only what went wrong if `quiet`, only `summary.json` on stdout if
+    `as_json`. All that its process prints goes through here: progress is removed before other text
+    comes."""
 
     def __init__(
         self, experiment: Experiment, *, quiet: bool = False, as_json: bool = False
@@ -40,8 +42,8 @@ class Screen:
             self.progress = progress_for(sys.stderr, names, pulse_s)
 
     def close(self, summary: Mapping[str, Any], folder: Path | None) -> None:
-        """The run is over: tables and a sentence, or JSON, or nothing but what was lost, which may
-        be the file that says so."""
+        """The run is over: tables and a sentence, or JSON, or nothing but what went wrong. What was
+        lost is told of itself: it may be the file that says so."""
         self.progress.close()
         if self._as_json:
             print(json.dumps(summary, indent=2))
@@ -52,7 +54,12 @@ class Screen:
             advice = afterwards(self._experiment, summary)
             show_closing(console_for(sys.stdout), summary, folder, advice)
         elif lost := lost_sentence(summary):
-            print(f"adpkv: {lost}", file=sys.stderr)
+            stderr_line(f"adpkv: {lost}")
+        elif summary["exit_code"] != ExitCode.COMPLETED:
+            from adpkv.output.closing import closing_sentence
+
+            where = "" if folder is None else f" Files: {folder}"
+            stderr_line(f"adpkv: {closing_sentence(summary)}{where}")
         sys.stdout.flush()
 
     def broken_off(self, summary: Mapping[str, Any]) -> None:

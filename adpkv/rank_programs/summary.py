@@ -9,9 +9,10 @@ from adpkv.rank_programs.killed import KilledRanks
 from adpkv.rank_programs.sites import short
 from adpkv.rank_programs.walking import Walked
 
-__all__ = ["summary"]
+__all__ = ["CUT_SHORT", "summary"]
 
 MOST_SPOTS = 20
+CUT_SHORT = "not all interleavings were walked: there was no time, or too few schedules"
 
 
 def summary(found: Checked, ranks: int, columns: int | None) -> list[str]:
@@ -34,7 +35,7 @@ def _walked(walked: Walked, *, failed: bool) -> str:
         "all interleavings were walked" if walked.complete else "not all interleavings were walked"
     )
     if not walked.complete and not failed:
-        told += ": there was no time, or too few schedules"
+        told = CUT_SHORT
     return (
         f"{told}; {counted(walked.paths, 'path')}, {counted(walked.states, 'state')},"
         f" {counted(walked.cut_off, 'schedule')} cut off at known states,"

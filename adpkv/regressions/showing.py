@@ -17,7 +17,7 @@ from adpkv.regressions.running import Half, ScenarioResult
 from adpkv.terminal import console_for
 from adpkv.whole_files import write_whole
 
-__all__ = ["Document", "Progress", "as_json", "as_markdown", "show"]
+__all__ = ["Document", "Progress", "as_json", "as_markdown", "conclusion", "show"]
 
 HEADINGS: Final = ("scenario", "reference", "before", "after", "time")
 END: Final = "<!-- end of adpkv regress -->"
@@ -57,13 +57,18 @@ def show(stream: IO[str], results: Sequence[ScenarioResult]) -> None:
     console = console_for(stream)
     rows = [[_cells(result)[heading] for heading in HEADINGS] for result in results]
     Table(HEADINGS, rows, numbers=(HEADINGS.index("time"),)).show(console)
+    held = all(result.held for result in results)
+    for line in wrapped(conclusion(results), width_of(console)):
+        print_line(console, line, "bold green" if held else "bold red")
+
+
+def conclusion(results: Sequence[ScenarioResult]) -> str:
+    """How many held, and which did not."""
     broken = [result.scenario.regression.id for result in results if not result.held]
     wall_s = sum(result.wall_s for result in results)
     held = len(results) - len(broken)
     what = f"{held} of {counted(len(results), 'regression')} held in {wall_s:.1f} s"
-    said = f"{what}; not: {', '.join(broken)}" if broken else what
-    for line in wrapped(said, width_of(console)):
-        print_line(console, line, "bold red" if broken else "bold green")
+    return f"{what}; not: {', '.join(broken)}" if broken else what
 
 
 def as_json(results: Sequence[ScenarioResult]) -> str:

@@ -30,6 +30,46 @@ faults: [{kind: stall}]
 """
 
 
+LATE = (
+    "adpkv: violation: 1 of 2 requests completed, 1 timed out in 0.2 s of virtual time (",
+    "; 1 violation, the first of kind write_after_free on rank 1 at 0.156 s: bytes for lease 2"
+    " landed in block 1, which lease 0 holds now. Files: {}",
+)
+SURVIVED = (
+    "adpkv: rank_lost: 0 of 3 requests completed, 3 failed in ",
+    "; rank 1 failed. Files: {}",
+)
+
+
+@pytest.mark.parametrize(
+    ("experiment", "code", "told"),
+    [
+        (f"{REGRESSIONS}/08-late-write.yaml", 4, LATE),
+        (HOST_DIES.replace("[0], after", "[1], after"), 5, SURVIVED),
+        (
+            ILL,
+            75,
+            ("adpkv: unhealthy: ", "; unhealthy: no_progress, stuck_in_quarantine. Files: {}"),
+        ),
+    ],
+    ids=["violation", "rank_lost", "unhealthy"],
+)
+def test_also_quiet_a_bad_end_is_told_in_a_line(
+    experiment: str, code: int, told: tuple[str, str], tmp_path: Path
+) -> None:
+    file, out = Path(experiment), tmp_path / "out"
+    if "\n" in experiment:
+        file = tmp_path / "experiment.yaml"
+        file.write_text(experiment)
+    ended = adpkv(ROOT, "simulate", file, "--quiet", "--out", out)
+    assert (ended.returncode, ended.stdout) == (code, "")
+    (line,) = ended.stderr.splitlines()
+    assert line.startswith(told[0])
+    assert line.endswith(told[1].format(out))
+    # Who reads the summary is told there.
+    assert adpkv(ROOT, "simulate", file, "--quiet", "--json", "--out", out).stderr == ""
+
+
 @pytest.mark.parametrize(
     ("experiment", "code", "broken_off"),
     [

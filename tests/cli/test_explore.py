@@ -47,6 +47,18 @@ def test_a_find_has_its_files(found: Path) -> None:
     assert Path(data["finds"][0]["file"]).is_file()
 
 
+def test_also_quiet_what_was_found_is_told_in_a_line(tmp_path: Path) -> None:
+    out, asked = tmp_path / "out", ["--seeds=0:2", "--jobs=1", "--quiet"]
+    policy = ["--set", "policy.reap=when_scheduled"]
+    said = CliRunner().invoke(app, ["explore", "explore", *policy, *asked, "--out", str(out)])
+    assert (said.exit_code, said.stdout) == (4, "")
+    (line,) = said.stderr.splitlines()
+    data = json.loads((out / "explore.json").read_text())
+    signatures = ", ".join(one["signature"] for one in data["finds"])
+    assert len(data["finds"]) == 1
+    assert line == f"adpkv: found: 2 seeds, 1 find: {signatures}; files: {out}"
+
+
 def test_a_regression_is_kept_whole_or_not_at_all(found: Path, tmp_path: Path) -> None:
     file = str(found / "finds" / "two_terminal_responses.yaml")
     keep = ["replay", file, "--as-regression", "late", "--out", str(tmp_path)]
@@ -66,6 +78,9 @@ def test_it_is_replayed_in_each_way(found: Path, tmp_path: Path) -> None:
     whole = call("replay", file, code=4)
     assert whole.startswith("two_terminal_responses: ")
     assert "the same run, bit for bit" in whole
+    quiet = CliRunner().invoke(app, ["replay", file, "--quiet"])
+    assert (quiet.exit_code, quiet.stdout) == (4, "")
+    assert quiet.stderr == f"adpkv: {whole.splitlines()[0]}\n"
     assert "exit_code" not in whole  # it follows from the violation
     word = call("replay", file, "--token").strip()
     assert json.loads(call("replay", word, "--json", code=4))["same"] is True

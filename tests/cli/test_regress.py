@@ -52,6 +52,11 @@ def test_one_that_does_not_hold_makes_it_4(folder: Path) -> None:
     assert "NOT reproduced: expected deadlock, saw mismatch" in done.stdout
     assert done.stdout.rstrip().endswith("; not: 3")
     assert done.stdout.rstrip().splitlines()[-1].startswith("2 of 3 regressions held in ")
+    quiet = regress(folder, "3", "--quiet", "--out", "kept")
+    assert (quiet.returncode, quiet.stdout) == (4, "")
+    (line,) = quiet.stderr.splitlines()
+    assert line.startswith("adpkv: 0 of 1 regression held in ")
+    assert line.endswith("; not: 3; files: kept")
 
 
 def test_json_alone_on_stdout(folder: Path) -> None:
@@ -140,4 +145,6 @@ def test_what_a_regression_names_is_looked_for_in_the_current_folder(
     write(folder, "3-named", router={"policy": "mine:Never"}, regression={"id": "3"})
     argv = [Path(sys.executable).with_name("adpkv"), "regress", "3", "--from", folder, "--quiet"]
     done = subprocess.run(argv, cwd=here, capture_output=True, text=True, timeout=60, check=False)
-    assert (done.returncode, done.stderr) == (4, ""), "found, and nobody is served by it"
+    assert done.returncode == 4, "found, and nobody is served by it"
+    assert done.stderr.endswith("; not: 3\n")
+    assert "mine" not in done.stderr

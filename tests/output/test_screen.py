@@ -50,7 +50,7 @@ def test_json_is_all_that_stdout_gets(
 def test_quiet_is_silent(experiment: Experiment, capsys: pytest.CaptureFixture[str]) -> None:
     screen = Screen(experiment, quiet=True)
     assert isinstance(screen.progress, QuietProgress)
-    screen.close({}, Path("x"))
+    screen.close({"exit_code": 0}, Path("x"))
     assert capsys.readouterr() == ("", "")
 
 

@@ -15,6 +15,7 @@ from adpkv.exit_codes import ExitCode
 from adpkv.rank_programs.checking import Checked, Plan, check
 from adpkv.rank_programs.session import Session, Settings
 from adpkv.rank_programs.shrinking import with_fewer_ranks
+from adpkv.rank_programs.summary import CUT_SHORT
 from adpkv.rank_programs.target import parse_target
 from adpkv.rank_programs.walking import Walked, walk
 from adpkv.rank_programs.world import World
@@ -145,6 +146,9 @@ def test_a_walk_says_what_it_walked() -> None:
     code, _, err = call(*words, "--schedules", "3")
     assert code == ExitCode.INCOMPLETE
     assert "not all interleavings were walked: there was no time" in err
+    code, out, err = call(*words, "--schedules", "3", "--quiet")
+    assert (code, out) == (ExitCode.INCOMPLETE, "")
+    assert err == f"adpkv: {CUT_SHORT}\n"
     code, out, _ = call("race.py:program", "-n", "3", "--strategy", "exhaustive")
     assert code == ExitCode.VIOLATION
     assert "AssertionError: 2 came before 1" in out

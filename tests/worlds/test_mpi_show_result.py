@@ -44,4 +44,6 @@ def test_a_working_folder_that_was_removed_meanwhile_ends_no_run(
     assert folder.told == folder.path
     gone.rmdir()
     assert folder.told == folder.path
-    show_result(Screen(load(shipped_file("four-ranks")), quiet=True), {}, folder, None)
+    show_result(
+        Screen(load(shipped_file("four-ranks")), quiet=True), {"exit_code": 0}, folder, None
+    )
