@@ -310,6 +310,13 @@ static void event_dealloc(EventHeap *self) {
     Py_DECREF(type);
 }
 
+static PyObject *event_new(PyTypeObject *type, PyObject *args, PyObject *named) {
+    if (PyTuple_GET_SIZE(args) == 0 && (named == NULL || PyDict_GET_SIZE(named) == 0))
+        return type->tp_alloc(type, 0);
+    PyErr_SetString(PyExc_TypeError, "EventHeap() takes no arguments");
+    return NULL;
+}
+
 static Py_ssize_t event_count(EventHeap *self) { return self->size; }
 
 static PyMethodDef event_methods[] = {
@@ -323,7 +330,7 @@ static PyType_Slot event_slots[] = {
     {Py_tp_clear, event_clear},
     {Py_tp_methods, event_methods},
     {Py_sq_length, event_count},
-    {Py_tp_new, PyType_GenericNew},
+    {Py_tp_new, event_new},
     {0, NULL},
 };
 

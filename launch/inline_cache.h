@@ -5,7 +5,7 @@ msgspec, deques, what stands behind a port) it has Python look up by name, each 
 place keeps what it found and for which version of the type, as Python's own interpreter does since
 3.11: a type that changes gets another version, and is looked up again. So it behaves as before.
 
-`compiled_build.py` includes this in what mypyc has made, not in mypyc's own library. Without the
+`compiling.py` includes this in what mypyc has made, not in mypyc's own library. Without the
 GIL, or with another compiler than GCC and Clang, nothing is remembered. One interpreter a process,
 as mypyc's own statics need. */
 
@@ -13,7 +13,8 @@ as mypyc's own statics need. */
 #define ADPKV_INLINE_CACHE_H
 
 #ifdef ADPKV_COUNT_HITS /* for tests: how often what was remembered was what was asked for */
-static unsigned long adpkv_field_hits, adpkv_method_hits, adpkv_global_hits;
+static unsigned long adpkv_field_hits, adpkv_method_hits, adpkv_global_hits, adpkv_lookup_hits,
+    adpkv_tuple_hits, adpkv_list_hits, adpkv_back_hits, adpkv_items_hits;
 #define ADPKV_HIT(kind) ((void)++adpkv_##kind##_hits)
 #else
 #define ADPKV_HIT(kind) ((void)0)
@@ -29,7 +30,7 @@ static unsigned long adpkv_field_hits, adpkv_method_hits, adpkv_global_hits;
 #define Py_BUILD_CORE /* for the next lines: where things have their values */
 #endif
 #include "internal/pycore_dict.h"
-/* As pycore_object.h has it: either its values in the order of its type's names, or a dictionary. */
+/* As pycore_object.h has it: its values in the order of its type's names, or a dictionary. */
 #define ADPKV_VALUES(thing) (((PyDictValues **)(thing))[-4])
 #define ADPKV_DICT(thing) (((PyObject **)(thing))[-3])
 #endif
@@ -289,15 +290,17 @@ adpkv_method(PyObject *name, PyObject *const *args, size_t nargsf, PyObject *nam
     return result;
 }
 
+#define ADPKV_NOTHING_YET {.version = ADPKV_NO_VERSION, .left = ADPKV_TRIES}
+
 #define PyObject_GetAttr(thing, name)                                               \
     ({                                                                              \
-        static ADPKV_CLOSE adpkv_field_t adpkv_kept = {.version = ADPKV_NO_VERSION, .left = ADPKV_TRIES}; \
+        static ADPKV_CLOSE adpkv_field_t adpkv_kept = ADPKV_NOTHING_YET;            \
         adpkv_field((thing), (name), &adpkv_kept);                                  \
     })
 
 #define PyObject_VectorcallMethod(name, args, nargsf, names)                        \
     ({                                                                              \
-        static ADPKV_CLOSE adpkv_method_t adpkv_kept = {.version = ADPKV_NO_VERSION, .left = ADPKV_TRIES};   \
+        static ADPKV_CLOSE adpkv_method_t adpkv_kept = ADPKV_NOTHING_YET;           \
         adpkv_method((name), (args), (nargsf), (names), &adpkv_kept);               \
     })
 
@@ -329,14 +332,14 @@ static inline PyObject *adpkv_global(PyObject *dict, PyObject *key, adpkv_global
 
 #define ADPKV_GLOBAL(dict, key)                                                     \
     ({                                                                              \
-        static ADPKV_CLOSE adpkv_global_t adpkv_kept = {0, NULL};                               \
+        static ADPKV_CLOSE adpkv_global_t adpkv_kept = {0, NULL};                   \
         adpkv_global((dict), (key), &adpkv_kept);                                   \
     })
 
 #endif
 #endif
 
-#ifndef ADPKV_GLOBAL /* a name of a module, which compiled_build.py writes in CPyDict_GetItem's place */
+#ifndef ADPKV_GLOBAL /* a name of a module, which compiling.py writes in CPyDict_GetItem's place */
 #define ADPKV_GLOBAL(dict, key) CPyDict_GetItem((dict), (key))
 #endif
 

@@ -76,7 +76,10 @@ ADPKV_ONE int adpkv_find(PyObject *dict, PyObject *key, PyObject **found) {
 }
 
 static inline int adpkv_look(PyObject *dict, PyObject *key, PyObject **found) {
-    return PyDict_CheckExact(dict) ? adpkv_find(dict, key, found) : ADPKV_ASK;
+    int where = PyDict_CheckExact(dict) ? adpkv_find(dict, key, found) : ADPKV_ASK;
+    if (where != ADPKV_ASK)
+        ADPKV_HIT(lookup);
+    return where;
 }
 
 ADPKV_ONE PyObject *adpkv_item(PyObject *dict, PyObject *key) {

@@ -24,6 +24,12 @@ release: so it is tried before it is believed. Only in Python 3.11. */
 #undef _PyGC_FINALIZED /* they have it anew */
 #include "internal/pycore_gc.h"
 #include "internal/pycore_interp.h"
+#if PyTuple_NFREELISTS > 0 && PyList_MAXFREELIST > 0 /* a Python may be built without */
+#define ADPKV_KEEPS
+#endif
+#endif
+
+#ifdef ADPKV_KEEPS
 
 #define ADPKV_WEAK __attribute__((weak, visibility("hidden")))
 #define ADPKV_ONLY __attribute__((weak, visibility("hidden"), noinline, unused))
@@ -86,6 +92,7 @@ ADPKV_ONLY PyObject *adpkv_tuple(Py_ssize_t size) {
     for (Py_ssize_t i = 0; i < size; i++)
         made->ob_item[i] = NULL;
     adpkv_track(all, made);
+    ADPKV_HIT(tuple);
     return (PyObject *)made;
 }
 
@@ -102,6 +109,7 @@ ADPKV_ONLY PyObject *adpkv_list(Py_ssize_t size) {
     made->ob_item = items;
     made->allocated = size;
     adpkv_track(all, made);
+    ADPKV_HIT(list);
     return (PyObject *)made;
 }
 
@@ -162,10 +170,12 @@ ADPKV_ONLY void adpkv_end_kept(PyObject *thing) {
         PyMem_Free(items);
     if (is_list && all->list.numfree < PyList_MAXFREELIST) {
         all->list.free_list[all->list.numfree++] = list;
+        ADPKV_HIT(back);
     } else if (!is_list && all->tuple.numfree[size - 1] < PyTuple_MAXFREELIST) {
         tuple->ob_item[0] = (PyObject *)all->tuple.free_list[size - 1];
         all->tuple.free_list[size - 1] = tuple;
         all->tuple.numfree[size - 1]++;
+        ADPKV_HIT(back);
     } else {
         PyObject_GC_Del(thing);
     }
@@ -189,7 +199,10 @@ static inline __attribute__((unused)) void adpkv_drop(PyObject *thing) {
 }
 
 /* What goes through a list or a tuple, as Python's own iterators of these do. Most of these live as
-   long as a loop: the last few are used again, and the cycle collector needs not know of them. */
+   long as a loop: the last few are used again, and the cycle collector does not know of them. So a
+   list that holds, over whatever else, one that goes through it is never collected: a generator
+   that waits in a loop over a list that has it, or an iterator that is stored in an item. Nor can
+   one be copied or pickled, or say how many are left; nothing that is compiled asks for it. */
 typedef struct adpkv_items {
     PyObject_HEAD
     Py_ssize_t at;
@@ -241,6 +254,7 @@ ADPKV_ONLY PyObject *adpkv_items(PyObject *of) {
     adpkv_items_t *items;
     if (adpkv_idle > 0) {
         items = adpkv_idle_items[--adpkv_idle];
+        ADPKV_HIT(items);
     } else {
         if (!PyType_HasFeature(&adpkv_items_type, Py_TPFLAGS_READY)
             && PyType_Ready(&adpkv_items_type) < 0)

@@ -13,21 +13,31 @@ import pytest
 
 from tests.compiled.in_c import ROOT
 
+LAUNCH = ROOT / "launch"
 
-@pytest.fixture(scope="module")
-def remembers(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """`remembers.c`, built with the warnings that the build counts as errors."""
-    made = (
-        tmp_path_factory.mktemp("remembers") / f"remembers{sysconfig.get_config_var('EXT_SUFFIX')}"
-    )
+
+def made_in(folder: Path, headers: Path = LAUNCH, *flags: str) -> Path:
+    """`remembers.c` with these headers, built with the warnings that the build counts as errors."""
+    made = folder / f"remembers{sysconfig.get_config_var('EXT_SUFFIX')}"
     compiler = (os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc").split()
-    include = [f"-I{ROOT / 'launch'}", f"-I{sysconfig.get_path('include')}"]
-    how = ["-O1", "-Wall", "-Werror", "-shared", "-fPIC"]
+    include = [f"-I{headers}", f"-I{sysconfig.get_path('include')}"]
+    how = ["-O1", "-Wall", "-Werror", "-shared", "-fPIC", *flags]
     source = str(Path(__file__).with_name("remembers.c"))
     subprocess.run([*compiler, *how, *include, source, "-o", str(made)], check=True)
+    return made
+
+
+def imported(made: Path) -> Any:
+    """The extension module in this file."""
     spec = importlib.util.spec_from_file_location("remembers", made)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="module")
+def remembers(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """As it is."""
+    return imported(made_in(tmp_path_factory.mktemp("remembers")))

@@ -1,8 +1,10 @@
 /* One place of each kind that `inline_cache.h` is about, to be asked from Python: `field`, `call`
 and `name` take whatever is to be looked up there. `another_field`, `in_turns` and `own` are places
-of their own, for tests of what a place has met before. `hits` says how often each kind had remembered what it was asked for. `box` makes
-a number as `boxes.h` does, and `unbox` reads one; `apply` and what follows are those of `calls.h`,
-`item` and what follows those of `lookups.h`, `filled` and what follows those of `objects.h`. */
+of their own, for tests of what a place has met before. `hits` says how often each kind had
+remembered what it was asked for, and how often what the others are about was done here and not by
+Python. `box` makes a number as `boxes.h` does, and `unbox` reads one; `apply` and what follows are
+those of `calls.h`, `item` and what follows those of `lookups.h`, `filled` and what follows those of
+`objects.h`. */
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
@@ -174,6 +176,15 @@ static PyObject *let_go(PyObject *self, PyObject *list) {
     Py_RETURN_NONE;
 }
 
+/* As a loop begins. */
+static PyObject *iter_of(PyObject *self, PyObject *thing) { return PyObject_GetIter(thing); }
+
+/* As it goes on: the next item, or the last argument where there is none. */
+static PyObject *next_of(PyObject *self, PyObject *const *args, Py_ssize_t count) {
+    PyObject *item = PyIter_Next(args[0]);
+    return item != NULL ? item : PyErr_Occurred() ? NULL : Py_NewRef(args[1]);
+}
+
 /* All that an iterator has. */
 static PyObject *all_of(PyObject *self, PyObject *iterator) {
     PyObject *found = PyList_New(0), *next;
@@ -233,8 +244,10 @@ static PyObject *chain(PyObject *self, PyObject *many) {
 }
 
 static PyObject *hits(PyObject *self, PyObject *unused) {
-    return Py_BuildValue("{s:k,s:k,s:k}", "field", adpkv_field_hits, "method", adpkv_method_hits,
-                         "name", adpkv_global_hits);
+    return Py_BuildValue("{s:k,s:k,s:k,s:k,s:k,s:k,s:k,s:k}", "field", adpkv_field_hits, "method",
+                         adpkv_method_hits, "name", adpkv_global_hits, "lookup", adpkv_lookup_hits,
+                         "tuple", adpkv_tuple_hits, "list", adpkv_list_hits, "back",
+                         adpkv_back_hits, "items", adpkv_items_hits);
 }
 
 static PyMethodDef methods[] = {
@@ -256,6 +269,8 @@ static PyMethodDef methods[] = {
     {"filled", (PyCFunction)filled, METH_FASTCALL, NULL},
     {"listed", (PyCFunction)listed, METH_FASTCALL, NULL},
     {"let_go", let_go, METH_O, NULL},
+    {"iter_of", iter_of, METH_O, NULL},
+    {"next_of", (PyCFunction)next_of, METH_FASTCALL, NULL},
     {"all_of", all_of, METH_O, NULL},
     {"chain", chain, METH_O, NULL},
     {"hits", hits, METH_NOARGS, NULL},

@@ -199,6 +199,14 @@ def test_what_is_no_event_is_refused(told: tuple[Any, ...]) -> None:
         made.pop_event(heap)
 
 
+def test_a_heap_of_events_begins_empty() -> None:
+    for module in (loaded("heaps"), heaps):
+        for told, named in (((5,), {}), ((1, 2), {}), ((), {"size": 5})):
+            with pytest.raises(TypeError):
+                module.EventHeap(*told, **named)
+        assert len(module.EventHeap()) == 0
+
+
 class Argument:
     """One that can be watched."""
 
