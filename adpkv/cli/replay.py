@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final, NoReturn
 
 import typer
 
@@ -73,8 +73,7 @@ def replay(
     shown = {"--until": until is not None, "--story": bool(story)}
     told = {"--step": step, "--token": token, "--as-regression": as_regression is not None}
     _check_one(shown | told)
-    if as_json:
-        _check_one({"--json": True} | told)
+    _check_one({"--json": as_json} | told)
     if token:
         print(token_of(recorded))
         return
@@ -95,10 +94,14 @@ def replay(
     played = play(recorded)
     if as_json:
         print(json.dumps(played.data(), indent=2))
-    elif not quiet:
-        _show(played)
-    else:
+    elif quiet:
         _tell_the_find(played, out)
+    else:
+        _show(played)
+    _end(played)
+
+
+def _end(played: Replay) -> NoReturn:
     _note_what_is_gone(played)
     raise typer.Exit(_code(played))
 
@@ -187,8 +190,7 @@ def _step(recorded: Recorded) -> None:
             print()
             break
     _show(played)
-    _note_what_is_gone(played)
-    raise typer.Exit(_code(played))
+    _end(played)
 
 
 def _tell(recorded: Recorded, requests: list[int], *, as_json: bool) -> None:
