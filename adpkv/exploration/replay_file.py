@@ -25,6 +25,7 @@ from adpkv.exit_codes import ExitCode
 from adpkv.exploration.cases import MOST_DEPTH, Case, Pct
 from adpkv.exploration.schedules import CALM, Choices, Spread
 from adpkv.exploration.trial import Trial, signature
+from adpkv.worlds.virtual.schedule import MOST_PLACE
 
 __all__ = ["FORMAT", "Recorded", "file_text", "read_replay", "read_text", "record", "token"]
 
@@ -43,7 +44,7 @@ _LISTS: Final = {
 """How many numbers identify a choice of each kind."""
 
 _RANGES: Final = {
-    "order": (-(1 << 62), 1 << 62),
+    "order": (-MOST_PLACE, MOST_PLACE),
     "haste": (-3_600_000_000_000, 16),
     "speed": (0, 15),
 }

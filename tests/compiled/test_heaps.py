@@ -8,7 +8,7 @@ import heapq
 import random
 import weakref
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given, settings
@@ -16,6 +16,9 @@ from hypothesis import strategies as st
 
 from adpkv import heaps
 from adpkv.core.ids import LAST_NS
+from adpkv.worlds.virtual import schedule
+from adpkv.worlds.virtual.event_queue import GROUP_WAKE, LINK, MESSAGES
+from adpkv.worlds.virtual.schedule import MOST_PLACE, ScheduledQueue
 from tests.compiled.in_c import loaded
 
 FUNCTIONS = [name for name in heaps.__all__ if name.startswith("heap")]
@@ -156,6 +159,26 @@ def test_events_come_in_their_order(steps: list[tuple[int, int, int] | None]) ->
             found.append(module.pop_event(heap))
         seen.append(found)
     assert seen[0] == seen[1]
+
+
+@pytest.mark.parametrize("made", [True, False], ids=["c", "python"])
+def test_places_of_a_schedule_fit_and_a_link_is_first(made: bool) -> None:
+    """In the compiled build a number has 64 bits."""
+
+    class Farthest:
+        def order(self, kind: int, owner: int, to: int, at_ns: int) -> int:
+            return MOST_PLACE if kind == LINK else -MOST_PLACE
+
+    queue = ScheduledQueue(cast(Any, Farthest()))
+    module = loaded("heaps") if made else heaps
+    queue._heap, done = module.EventHeap(), []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(schedule, "push_event", module.push_event)
+        for kind in (GROUP_WAKE, MESSAGES, LINK):
+            queue.add(5, kind, 0, 0, print, (0, kind))
+    while queue._heap:
+        done.append(module.pop_event(queue._heap)[-1][1])
+    assert done == [LINK, MESSAGES, GROUP_WAKE]
 
 
 def test_many_events() -> None:

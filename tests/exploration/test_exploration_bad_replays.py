@@ -13,6 +13,7 @@ from adpkv.exploration.drawing import draw
 from adpkv.exploration.replay_file import file_text, read_replay, read_text, record, token
 from adpkv.exploration.shrinking import written
 from adpkv.exploration.trial import attempt
+from adpkv.worlds.virtual.schedule import MOST_PLACE
 from tests.exploration.policies import where
 
 GOOD = file_text(record(attempt(written(draw(where(), 1)))))
@@ -43,6 +44,10 @@ def test_a_file_is_refused_with_the_place(old: str, new: str, said: str) -> None
         ("{haste: [[1, 2, 3, 17]]}", r"schedule.haste\[0\]: the choice must be from -36"),
         ("{speed: [[0, 1, 16]]}", r"schedule.speed\[0\]"),
         ("{order: [[0, 1, 2, 3, x]]}", r"schedule.order\[0\]: must be a whole number"),
+        (
+            f"{{order: [[0, 1, 2, 3, {MOST_PLACE + 1}]]}}",
+            rf"schedule.order\[0\]: the choice must be from -{MOST_PLACE} to {MOST_PLACE}",
+        ),
         ("7", "schedule: must be a mapping"),
         ("{pct: [0, 1000000000, 3, 512]}", "schedule.pct: must not be negative; a depth is at"),
         ("{drawn: [0, 99, -3, 0]}", "schedule.drawn: must not be negative"),

@@ -26,7 +26,7 @@ from adpkv.worlds.virtual.event_queue import (
 )
 from adpkv.worlds.virtual.stretch import Columns, columns_of, lines_of
 
-__all__ = ["DENOMINATOR", "Schedule", "ScheduledQueue", "paced", "queue_for"]
+__all__ = ["DENOMINATOR", "MOST_PLACE", "Schedule", "ScheduledQueue", "paced", "queue_for"]
 
 DENOMINATOR: Final = 16
 """Delays and step times are chosen in sixteenths of what the experiment says."""
@@ -38,14 +38,19 @@ these events only wake a rank for what it sees by its clock (a delay that is ove
 before could see what it was not woken for. That it comes a nanosecond later is what delays are for.
 """
 
+MOST_PLACE: Final = LINKS_FIRST // 2 - 1
+"""With places up to this, before or after the canonical one, what ends on a link stays first, and
+an event's numbers fit into 64 bits (`heaps.c`)."""
+
 
 class Schedule(Protocol):
     """Makes the choices of one run. All answers are of one range, and 0 is what a world without a
     schedule does."""
 
     def order(self, kind: int, owner: int, to: int, at_ns: int) -> int:
-        """The place of an event among those at the same time: the smallest first, equal ones in
-        canonical order. `to` is the receiver of a message, else -1."""
+        """The place of an event among those at the same time, from -`MOST_PLACE` to `MOST_PLACE`:
+        the smallest first, equal ones in canonical order. `to` is the receiver of a message, else
+        -1."""
         ...
 
     def haste(self, sender: int, to: int, number: int) -> int:
