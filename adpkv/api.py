@@ -100,12 +100,12 @@ def simulate(
 
     Each of the last five may also be a name, as in an experiment file: `mypackage.module:Factory`.
 
-    A stuck run is no error but a result with a `report`; so is any ending that has an exit code.
+    A stuck run is no error but a result with a `report`; so is any other end but that with 70.
 
     Raises:
         ConfigError: the experiment is not valid.
-        UsageError: the experiment cannot be run or does not fit into memory, `out` cannot be
-            written, or a custom object does not implement its port.
+        UsageError: it cannot be run here, `out` cannot be written, or an object is no such port.
+        RankProgramError: a historical `policy` of it ends one rank's program.
     """
     from adpkv import ports as port
     from adpkv.field_policies import assembly

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import adpkv
+from adpkv.errors import RankProgramError
 from adpkv.exit_codes import ExitCode
 from adpkv.results.show import html, markdown
 
@@ -182,6 +183,15 @@ def test_mistakes_are_errors_of_one_family(call, told: str) -> None:
     with pytest.raises(adpkv.UsageError, match=told) as found:
         call()
     assert isinstance(found.value, adpkv.AdpkvError)
+
+
+def test_a_program_that_a_historical_policy_ends_is_an_error_and_leaves_its_folder(
+    tmp_path: Path,
+) -> None:
+    for out in (None, tmp_path / "out"):
+        with pytest.raises(RankProgramError, match="there is a block for the dummy"):
+            adpkv.simulate("regressions/14-refused-dummy", out=out)
+    assert adpkv.load_run(tmp_path / "out").exit_code == ExitCode.INTERNAL_ERROR
 
 
 def test_nothing_outside_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
