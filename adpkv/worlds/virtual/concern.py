@@ -30,7 +30,7 @@ class Concern:
 
     def taking_part(self, group: VirtualGroup, now_ns: int, *, jump: bool) -> list[int]:
         """The members that take part in the iteration that begins now, in order."""
-        everybody, offers, phases = range(len(group.resume)), group.offers, group.phases
+        everybody, offers, phases = range(len(group.members)), group.offers, group.phases
         if offers.current[0] is None or self._asks_all(group):
             return list(everybody)
         if jump:

@@ -8,8 +8,7 @@ by the world.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from adpkv.core.plan import Plan
@@ -25,6 +24,7 @@ from adpkv.worlds.virtual.history import REMEMBERED, SMALL, Noted, sites, told
 from adpkv.worlds.virtual.mismatch import goes_on, left_alone
 from adpkv.worlds.virtual.offers import Offers
 from adpkv.worlds.virtual.places import Program, awaited, describe, place_text, whereabouts
+from adpkv.worlds.virtual.programs import Programs
 from adpkv.worlds.virtual.stretch import Columns, StepStretch
 
 __all__ = ["VirtualGroup", "forget"]
@@ -47,13 +47,11 @@ class VirtualGroup:
         "instance",
         "iteration",
         "last_step_ns",
-        "left",
         "members",
         "offers",
         "phases",
         "plan",
         "programs",
-        "resume",
         "waited",
     )
 
@@ -68,15 +66,12 @@ class VirtualGroup:
         """The world ranks of the living members, in the order of all lists here."""
         self.index = {rank: index for index, rank in enumerate(self.members)}
         self.failed: list[int] = []
-        self.left: set[int] = set()
-        """The members whose programs have ended."""
         self.broken = False
         """A rank failure broke the iteration, which is then repeated. So this iteration has more
         collectives than those that follow, and must not be taken as their pattern by a stretch."""
         self.collectives_with_failed = 0
         """The number of collectives until the last failure of a member."""
-        self.programs = list(programs)
-        self.resume: list[Callable[[Any], Operation]] = [program.send for program in programs]
+        self.programs = Programs(self.members, programs)
         self.phases: list[Phases] | None = [one for one in phases if one is not None]
         """The members' phases, where iterations are made without their programs (`iteration`).
         These stay in the step or wait that ended their first iteration."""
@@ -176,29 +171,27 @@ class VirtualGroup:
     def begin(self, taking_part: Sequence[int]) -> list[Any]:
         """Members begin an iteration: each is resumed with how far it has come (`Elapsed`); None at
         the start of a run. Returns what each awaits."""
-        resume, offers = self.resume, self.offers
+        offers = self.offers
         iteration, plan, made, came = self.iteration, self.plan, offers.made, offers.came
         try:
             if offers.current[0] is None:
-                return [resume[index](None) for index in taking_part]
-            return [
-                resume[index](Elapsed(made - came[index], iteration, plan)) for index in taking_part
-            ]
+                return self.programs.resume_all(taking_part, None)
+            values = [Elapsed(made - came[index], iteration, plan) for index in taking_part]
+            return self.programs.resume_each(taking_part, values)
         except StopIteration:
             raise left_alone(self) from None
 
     def resumed(self, taking_part: Sequence[int], leader: Any, others: Any) -> list[Any]:
         """Resume members with the result of a collective, which may differ for the leader, the
         first of them; returns what each awaits next."""
-        resume = self.resume
+        programs = self.programs
         try:
             if leader is others:
-                return [resume[index](others) for index in taking_part]
-            found = [resume[taking_part[0]](leader)]
-            found += [resume[index](others) for index in taking_part[1:]]
+                return programs.resume_all(taking_part, others)
+            first = programs.resume(taking_part[0], leader)
+            return [first, *programs.resume_all(taking_part[1:], others)]
         except StopIteration:
             raise left_alone(self) from None
-        return found
 
     def outcome(
         self, first: Collective, taking_part: Sequence[int], operations: Sequence[Any]
@@ -208,11 +201,11 @@ class VirtualGroup:
         if kind == "tp_broadcast":
             return first.payload, first.payload
         payloads: tuple[Any, ...]
-        if len(operations) == len(self.resume):
+        if len(operations) == len(self.members):
             payloads = tuple([operation.payload for operation in operations])
         else:
             gathers = kind == "tp_gather"
-            said: list[Any] = [()] * len(self.resume) if gathers else self.offers.quiet[:]
+            said: list[Any] = [()] * len(self.members) if gathers else self.offers.quiet[:]
             for index, operation in zip(taking_part, operations, strict=True):
                 said[index] = operation.payload
             payloads = tuple(said)
@@ -230,7 +223,7 @@ class VirtualGroup:
         """
         value: Any = self.elapsed(index)
         for first, result in completed:
-            operation: Any = self.resume[index](value)
+            operation: Any = self.programs.resume(index, value)
             said = self.offers.quiet[index] if first.kind == "tp_allgather" else ()
             if (operation.kind, operation.site, operation.payload) != (
                 first.kind,
@@ -274,31 +267,29 @@ class VirtualGroup:
     ) -> list[Any]:
         """Resume the quiet members up to where those `there` are; returns what each awaits."""
         found = dict(zip(there, operations, strict=True))
-        for index, resume in enumerate(self.resume):
+        everybody = range(len(self.members))
+        for index in everybody:
             if index not in found:
                 self.catch_up(index, completed)
-                found[index] = resume(completed[-1][1] if completed else self.elapsed(index))
-        return [found[index] for index in range(len(self.resume))]
+                value = completed[-1][1] if completed else self.elapsed(index)
+                found[index] = self.programs.resume(index, value)
+        return [found[index] for index in everybody]
 
     def leave(self) -> None:
         """All members leave behind an iteration that was made without their programs, and await
         the collective with which the job ends."""
         assert self.phases is not None
-        for program in self.programs:
-            program.close()
-        self.programs = [one.leave() for one in self.phases]
-        self.resume = [program.send for program in self.programs]
+        self.programs.replace([one.leave() for one in self.phases])
         self.phases = None
-        self.await_the_world([resume(None) for resume in self.resume])
+        self.await_the_world(self.programs.resume_all(range(len(self.members)), None))
 
     def end(self, result: Any) -> list[Any]:
         """The result of the job's last collective; returns what each program ends with."""
         found = []
-        for index, resume in enumerate(self.resume):
+        for index in range(len(self.members)):
             try:
-                resume(result)
+                self.programs.resume(index, result)
             except StopIteration as end:
-                self.left.add(index)
                 found.append(end.value)
             else:
                 raise goes_on(self, index)
@@ -313,9 +304,9 @@ class VirtualGroup:
 
     def places(self) -> list[Place]:
         """Where each member is."""
-        programs = [None if at in self.left else one for at, one in enumerate(self.programs)]
+        programs, ended = self.programs, self.programs.ended
         return [
-            whereabouts(rank, programs[index], self.awaits(index))
+            whereabouts(rank, None if rank in ended else programs[index], self.awaits(index))
             for index, rank in enumerate(self.members)
         ]
 
@@ -325,9 +316,8 @@ class VirtualGroup:
         assert self.phases is None
         at = self.index[rank]
         last = self.places()[at]
-        self.programs[at].close()
-        for column in (self.members, self.programs, self.resume):
-            del column[at]
+        self.programs.remove(at)
+        del self.members[at]
         self.offers.remove(at)
         self.failed.append(rank)
         self.broken = True
@@ -372,13 +362,7 @@ class VirtualGroup:
         self._history.clear()
         self.offers = Offers(len(self.members))
         self.course.go_on()
-        for index, program in enumerate(self.programs):
-            # A suspended program holds references to its collective. Whatever it raises while it is
-            # closed is of no interest, and it may not await anything. One that has ended, compiled
-            # by mypyc 2.4, would raise an error that stays the one being handled ever after.
-            if index not in self.left:
-                with suppress(Exception):
-                    program.close()
+        self.programs.close()
 
     def where(self) -> list[str]:
         """Where each member is, one line each."""

@@ -117,7 +117,7 @@ class PausedGroups:
         """A member goes on; and with it the group, if no other member waits alone."""
         paused = _pause_of(group)
         try:
-            paused.operations[index] = group.resume[index](None)
+            paused.operations[index] = group.programs.resume(index, None)
         except StopIteration:
             raise left_alone(group) from None
         if type(paused.operations[index]) in ALONE:
@@ -125,7 +125,7 @@ class PausedGroups:
         elif all(type(operation) not in ALONE for operation in paused.operations):
             self._over(group)
             _extend_waits(paused.operations, self._queue.now - paused.since_ns)
-            self._go_on(group, list(range(len(group.resume))), paused.operations, paused.completed)
+            self._go_on(group, list(range(len(group.members))), paused.operations, paused.completed)
 
     def _over(self, group: VirtualGroup) -> None:
         group.course.go_on()
@@ -146,8 +146,8 @@ class PausedGroups:
             return
         operations = [
             # A member that has failed itself meanwhile cannot be told.
-            at if type(at) is Gone else program.throw(RankLostError(rank, place))
-            for at, program, place in zip(stood, group.programs, places, strict=True)
+            at if type(at) is Gone else group.programs.throw(index, RankLostError(rank, place))
+            for index, (at, place) in enumerate(zip(stood, places, strict=True))
         ]
         self._go_on(group, list(range(len(operations))), operations, [])
 

@@ -61,7 +61,7 @@ def collect(
 def _counted_on(group: VirtualGroup) -> tuple[int, ...]:
     """The ranks for which the group's members may be waiting. Failed ranks are not among them once
     the group has completed a collective without them."""
-    ops = [group.awaits(index) for index in range(len(group.programs))]
+    ops = [group.awaits(index) for index in range(len(group.members))]
     went_on = group.collectives > group.collectives_with_failed or any(
         not isinstance(op, Pause | Gone) for op in ops
     )
@@ -81,8 +81,9 @@ def _of_group(
     )
     since_s = None if paused is None else (now_ns - paused.since_ns) / 1e9
     found = [RankState(rank, index, State.FAILED, last=last) for rank in group.failed]
-    for place, (rank, program) in enumerate(zip(group.members, group.programs, strict=True)):
+    for place, rank in enumerate(group.members):
         op = group.awaits(place)
+        program = None if rank in group.programs.ended else group.programs[place]
         known = NOTHING_KNOWN if knowledge_of is None else knowledge_of(rank, op)
         state = _state(program, op)
         # A suspended or failed process is in no collective: what it awaits is only a placeholder.
@@ -121,7 +122,7 @@ def _position(group: VirtualGroup, place: int, op: Operation, plans: _Plans) -> 
 
 def _state(program: Any, op: Operation | None) -> State:
     if op is None:
-        left = getcoroutinestate(program) == CORO_CLOSED
+        left = program is None or getcoroutinestate(program) == CORO_CLOSED
         return State.LEFT if left else State.UNBEGUN
     if isinstance(op, Gone):
         return State.FAILED

@@ -221,7 +221,7 @@ class VirtualWorld:
     ) -> None:
         """The members that take part await `operations`; `completed` are the collectives of this
         iteration so far."""
-        now_ns, everybody = self.queue.now, len(group.resume)
+        now_ns, everybody = self.queue.now, len(group.members)
         while True:
             first = agreed(operations)
             if type(first) is not Collective:
