@@ -176,7 +176,8 @@ def run(
             a custom class or function. Nothing was started.
         AdpkvError: the run ended and left no readable result.
     """
-    from adpkv.plugins import MEMORY, MODEL, POLICY, TRANSPORT, WORKLOAD, as_seconds
+    from adpkv.plugins import MEMORY, MODEL, POLICY, TRANSPORT, WORKLOAD
+    from adpkv.plugins.arguments import as_seconds
     from adpkv.results import load_run
     from adpkv.worlds.mpi.launcher.calling import call_run
 
@@ -284,7 +285,7 @@ def sweep(
         UsageError: it cannot be run, or `out` cannot be written.
     """
     from adpkv.config.plain import plain
-    from adpkv.plugins import as_callable, as_seconds, as_whole
+    from adpkv.plugins.arguments import as_callable, as_seconds, as_whole
     from adpkv.sweeps.calling import sweep_into
 
     jobs, limit_s = as_whole("jobs", jobs), as_seconds("limit_s", limit_s)

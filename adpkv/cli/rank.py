@@ -31,7 +31,7 @@ __all__ = ["RankCall", "checked", "main", "run_rank"]
 
 OTHERS_WAIT_S: Final = 2.0
 """How long a rank other than 0 waits before it prints a usage error. Rank 0 nearly always has the
-same one, prints it and ends; then the launcher ends the others before they print it again."""
+same one, prints it and ends; then the others are ended before they print it again."""
 
 
 class RankCall(NamedTuple):
@@ -106,17 +106,23 @@ def _checked_together(rank: int, file: Path, overrides: Sequence[str]) -> tuple[
     """Every rank makes its ports before MPI begins: an error there is reported once."""
     from adpkv.config import load
     from adpkv.errors import UsageError
+    from adpkv.worlds.mpi.killing import end_host, survives_rank_failures
     from adpkv.worlds.select_ports import chosen
 
-    if rank == 0:
-        experiment = checked(file, overrides)
-        return experiment, chosen(experiment, "mpi")
     try:
-        experiment = load(file, overrides)
-        look_here(experiment)
+        if rank == 0:
+            experiment = checked(file, overrides)
+        else:
+            experiment = load(file, overrides)
+            look_here(experiment)
         return experiment, chosen(experiment, "mpi")
-    except UsageError:
-        time.sleep(OTHERS_WAIT_S)
+    except UsageError as error:
+        if rank:
+            time.sleep(OTHERS_WAIT_S)
+        if survives_rank_failures():
+            # The launcher would let the others go on: in MPI_Init they would wait for this one, and
+            # end the job as if it had failed.
+            end_host(error.exit_code, f"adpkv: {error}")
         raise
 
 

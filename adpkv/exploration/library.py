@@ -21,7 +21,8 @@ from adpkv.exploration.campaign import LAST_SEED, Campaign, plan_for
 from adpkv.exploration.folder import ExplorationFolder
 from adpkv.exploration.pool import local_pool
 from adpkv.exploration.result import Exploration
-from adpkv.plugins import as_callable, as_index, as_whole
+from adpkv.plugins import as_index
+from adpkv.plugins.arguments import as_callable, as_whole
 
 __all__ = ["Asked", "explored"]
 

@@ -5,7 +5,6 @@ when an experiment is read, which imports nothing. Factories are imported and ca
 experiment is built, by both worlds.
 """
 
-from adpkv.plugins.arguments import as_callable, as_seconds, as_whole
 from adpkv.plugins.factories import Factory, called, factory, fits, made
 from adpkv.plugins.foreign import as_index, is_ours, raised
 from adpkv.plugins.names import (
@@ -36,10 +35,7 @@ __all__ = [
     "Factory",
     "OwnPort",
     "Slot",
-    "as_callable",
     "as_index",
-    "as_seconds",
-    "as_whole",
     "bare",
     "called",
     "check_name",

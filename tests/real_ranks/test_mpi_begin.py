@@ -152,3 +152,42 @@ def test_who_fails_while_the_ranks_are_built_is_named(
         assert "failed while the job started" in found.err
         assert "Traceback" not in found.err
     assert all(one in found.err for one in named), found.err
+
+
+ONLY_RANK_1 = """
+import os
+
+assert os.environ["OMPI_COMM_WORLD_RANK"] != "1", "not here"
+from failing import healthy
+"""
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"workload": {"kind": "trace", "path": "bad.jsonl"}}, "bad.jsonl:1:5: JSON is malformed"),
+        ({"workload": SERVES, "kv_cache": {"memory": "on_rank_1:healthy"}}, "not here"),
+    ],
+    ids=["rank 0", "rank 1"],
+)
+def test_what_one_rank_alone_finds_wrong_before_mpi_is_a_usage_error(
+    jobs: Any, tmp_path: Path, changed: dict[str, Any], told: str
+) -> None:
+    """The others wait for it in MPI_Init, where a launcher that goes on without a rank leaves them:
+    one of them had ended the job with 5, or with 2, and with another message."""
+    outlives_or_skip()
+    (tmp_path / "failing.py").write_text(FAILING)
+    (tmp_path / "on_rank_1.py").write_text(ONLY_RANK_1)
+    (tmp_path / "bad.jsonl").write_text("nonsense\n")
+    topology = {"context": {"ranks": 1}, "generation": {"ranks": 2}}
+    data = {"name": "refused", "topology": topology, **changed}
+    (tmp_path / "refused.yaml").write_text(yaml.safe_dump(data))
+    argv = [str(Path(sys.executable).with_name("adpkv")), "run", "refused.yaml", "--out", "out"]
+    start = [str(MPIRUN), "--with-ft", "ulfm", "-n", "3", *argv]
+    for _ in range(3):
+        found = jobs.finish(jobs.start(start, cwd=tmp_path), BOUND_S)
+        (line,) = [one for one in found.err.splitlines() if one.startswith("adpkv: ")]
+        assert found.code == 2, found.err
+        assert told in found.err, found.err
+        assert "failed while the job started" not in line
+    assert not (tmp_path / "out").exists()

@@ -15,7 +15,7 @@ from contextlib import suppress
 
 from mpi4py import MPI
 
-from adpkv.worlds.mpi.ending import survives_rank_failures
+from adpkv.worlds.mpi.killing import survives_rank_failures
 
 __all__ = ["Communicators", "LivingRanks", "RankMap", "raise_if_revoked"]
 

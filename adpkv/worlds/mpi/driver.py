@@ -20,8 +20,9 @@ from adpkv.exit_codes import ExitCode
 from adpkv.flight_recorder.quick import MISSED
 from adpkv.terminal import final_line
 from adpkv.timeline.recording import CollectiveRecorder
-from adpkv.worlds.mpi.ending import end_job, survives_rank_failures
+from adpkv.worlds.mpi.ending import end_job
 from adpkv.worlds.mpi.group import CollectiveStats, Group
+from adpkv.worlds.mpi.killing import survives_rank_failures
 from adpkv.worlds.mpi.recovery.catch_up import CatchUp
 
 __all__ = ["Driver", "abort", "guarded"]

@@ -20,13 +20,10 @@ from typing import Final, NoReturn
 
 from mpi4py import MPI
 
-from adpkv.worlds.mpi.killing import end_host, vanish
+from adpkv.worlds.mpi.killing import end_host, survives_rank_failures, vanish
 from adpkv.worlds.mpi.launcher.process_tree import ProcessTree
 
-__all__ = ["end_job", "end_mpi", "leave_now", "no_longer_than", "survives_rank_failures"]
-
-ULFM_MARK: Final = "OMPI_MCA_mpi_ft_enable"
-"""Set in a rank's environment where mpirun was called with `--with-ft`, and only there."""
+__all__ = ["end_job", "end_mpi", "leave_now", "no_longer_than"]
 
 EXIT_STEP_S: Final = 0.02
 """The delay between the exits of two ranks: mpirun hung in 3 of 50 jobs when all ranks exited at
@@ -34,11 +31,6 @@ once."""
 
 FINALIZE_BOUND_S: Final = 5.0
 """All ranks call `MPI_Finalize` within milliseconds of each other, and it takes 0.1 s."""
-
-
-def survives_rank_failures() -> bool:
-    """Does the job go on when a rank fails?"""
-    return os.environ.get(ULFM_MARK) in ("1", "true")
 
 
 def end_mpi(code: int) -> None:

@@ -14,10 +14,18 @@ from typing import Final, NoReturn
 from adpkv.worlds.mpi.launcher.process_tree import ProcessTree
 from adpkv.worlds.mpi.launcher.segments import remove_with_their_job, segments_of
 
-__all__ = ["end_host", "vanish"]
+__all__ = ["end_host", "survives_rank_failures", "vanish"]
+
+ULFM_MARK: Final = "OMPI_MCA_mpi_ft_enable"
+"""Set in a rank's environment where mpirun was called with `--with-ft`, and only there."""
 
 KILLED_WITHIN_S: Final = 3.0
 """How long a rank waits to be killed by the one that ends the job, before it exits by itself."""
+
+
+def survives_rank_failures() -> bool:
+    """Does the job go on when a rank fails?"""
+    return os.environ.get(ULFM_MARK) in ("1", "true")
 
 
 def end_host(code: int, said: str = "") -> NoReturn:

@@ -30,8 +30,8 @@ from adpkv.worlds.mpi.custom_ports import (
 )
 from adpkv.worlds.mpi.device_ports import AfterWrites, PollsMemory
 from adpkv.worlds.mpi.devices import open_device
-from adpkv.worlds.mpi.ending import survives_rank_failures
 from adpkv.worlds.mpi.hosts import job_clock
+from adpkv.worlds.mpi.killing import survives_rank_failures
 from adpkv.worlds.mpi.process_files import ProcessFiles
 from adpkv.worlds.mpi.rank_messages import RankMessages
 from adpkv.worlds.mpi.staging import build_area, stage

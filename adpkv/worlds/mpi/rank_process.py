@@ -40,12 +40,12 @@ from adpkv.worlds.mpi.agreement import AgreedError
 from adpkv.worlds.mpi.communicators import LivingRanks
 from adpkv.worlds.mpi.coordinator import CoordinatorHost
 from adpkv.worlds.mpi.driver import Driver
-from adpkv.worlds.mpi.ending import survives_rank_failures
 from adpkv.worlds.mpi.exchange.opening import ExchangeMaker
 from adpkv.worlds.mpi.failure_reports import FailureReports
 from adpkv.worlds.mpi.group import CollectiveStats, Group
 from adpkv.worlds.mpi.groups import GroupMaker
 from adpkv.worlds.mpi.hosts import Flight
+from adpkv.worlds.mpi.killing import survives_rank_failures
 from adpkv.worlds.mpi.mpi_yields import MpiYields
 from adpkv.worlds.mpi.oversubscription import cores, local_ranks
 from adpkv.worlds.mpi.process_files import ProcessFiles
