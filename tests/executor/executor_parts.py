@@ -39,7 +39,6 @@ __all__ = [
     "generation",
     "landed",
     "outcomes",
-    "rank_of",
     "spec",
     "stepped",
 ]
@@ -105,10 +104,10 @@ def spec(
     return RequestSpec(request_id, 0, prompt, output, tuple(hashes), None, ref)
 
 
-def rank_of(
+def _rank(
     kind: Kind,
-    notes: Notes | None = None,
-    owner: SoleOwner | None = None,
+    notes: Notes | None,
+    owner: SoleOwner | None,
     rules: Rules | None = None,
     *,
     reuse: bool = True,
@@ -152,7 +151,7 @@ def rank_of(
 def context(
     notes: Notes | None = None, budget: int = 64, owner: SoleOwner | None = None
 ) -> ContextServing:
-    return ContextServing(rank_of(Kind.CONTEXT, notes, owner), budget)
+    return ContextServing(_rank(Kind.CONTEXT, notes, owner), budget)
 
 
 def generation(
@@ -164,7 +163,7 @@ def generation(
     verify_at_end: bool = True,
     reuse: bool = False,
 ) -> GenerationServing:
-    rank = rank_of(Kind.GENERATION, notes, owner, rules, reuse=reuse)
+    rank = _rank(Kind.GENERATION, notes, owner, rules, reuse=reuse)
     return GenerationServing(rank, most, verify_at_end=verify_at_end)
 
 
