@@ -135,8 +135,10 @@ class SessionBook:
 
     def open(self, session: Session, owner: Any = None) -> None:
         """Add a new session; its request must have no other one on this rank."""
+        request_id = session.session_id[0]
+        assert request_id not in self.sessions, "`forget` would forget the other one"
         session.owner = owner
-        self.sessions[session.session_id[0]] = session
+        self.sessions[request_id] = session
 
     def find(self, request_id: int, attempt: int) -> Session | None:
         """The session that a message is about; None, and counted as late, if it is over or another

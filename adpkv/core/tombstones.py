@@ -38,17 +38,21 @@ class Tombstones:
         self._pieces: dict[int, int] = {}
         """How many pieces were posted, by `_key`."""
         self._order: deque[int] = deque()
-        """The sessions in the order in which they ended: a dict does not find its first entry in
-        O(1) after many removals, and an OrderedDict takes twice as much memory."""
+        """The sessions in the order in which they ended, each once: a dict does not find its first
+        entry in O(1) after many removals, and an OrderedDict takes twice as much memory."""
 
     def add(self, session: Session) -> None:
         """Remember a session that is over."""
         pieces = session.pieces if session.started_ns >= 0 else NEVER_POSTED
         key = _key(session.session_id[0], session.attempt)
-        self._pieces[key] = pieces
+        remembered = self._pieces
+        before = len(remembered)
+        remembered[key] = pieces
+        if len(remembered) == before:
+            self._order.remove(key)  # it ended once more: it is the youngest now
         self._order.append(key)
-        if len(self._order) > TOMBSTONES:
-            self._pieces.pop(self._order.popleft(), None)
+        if len(remembered) > TOMBSTONES:
+            del remembered[self._order.popleft()]
 
     def pieces(self, request_id: int, attempt: int) -> int:
         """How many pieces were posted for this attempt of the request; `NEVER_POSTED` if none was,
@@ -58,4 +62,5 @@ class Tombstones:
 
 def _key(request_id: int, attempt: int) -> int:
     """One number for both: a tuple takes three times as much."""
+    assert 0 <= attempt < 1 << ATTEMPT_BITS, "it would be another request's"
     return (request_id << ATTEMPT_BITS) + attempt

@@ -35,6 +35,12 @@ def _watches(memory: Memory) -> bool:
     return _always_watches(type(memory)) or isinstance(memory, ReuseWatch)
 
 
+def _packed(lease: int, request_id: int) -> int:
+    """One number for both."""
+    assert 0 <= request_id < 1 << REQUEST_BITS, "it would be read back as another lease"
+    return (lease << REQUEST_BITS) + request_id
+
+
 class Leases:
     """The block leases of one rank's requests."""
 
@@ -93,7 +99,7 @@ class Leases:
         if pins is None:
             return
         request.pins = None
-        self._released.append((pins.number << REQUEST_BITS) + request.spec.request_id)
+        self._released.append(_packed(pins.number, request.spec.request_id))
         if self._watch is not None:
             self._watch.unpin(pins.number, pins.blocks)
         if pins.open:
@@ -103,7 +109,7 @@ class Leases:
         """End a request's leases. No peer may touch its blocks any more."""
         lease = request.lease
         if lease is not None:
-            self._released.append((lease.number << REQUEST_BITS) + request.spec.request_id)
+            self._released.append(_packed(lease.number, request.spec.request_id))
             freed = self._pool.release(lease)
             if freed:
                 self._memory.release(freed)

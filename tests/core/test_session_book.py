@@ -125,10 +125,24 @@ def test_a_limit_that_was_overtaken_is_dropped(book: SessionBook) -> None:
         book.limit(made, 10, Event.WAIT_LIMIT)
     fire(book, flying, *UP)
     book.forget(2)
+    book.forget(3)
     book.open(Session(Role.RECEIVER, (reborn.session_id[0], 1), 5, 64, 0))
     assert book.next_limit_ns() == 10
     assert [s for s, _ in book.expired(10)] == [waiting]
     assert book.next_limit_ns() == NEVER
+
+
+def test_a_request_has_one_session_at_most(book: SessionBook) -> None:
+    """Which of two should be forgotten with it?"""
+    first = opened(book, 1)
+    second = Session(Role.RECEIVER, (first.session_id[0], 1), 5, 64, 0)
+    with pytest.raises(AssertionError):
+        book.open(second, owner=second)
+    assert second.owner is None
+    assert book.sessions == {1: first}
+    book.forget(1)
+    book.open(second)
+    assert book.sessions == {1: second}
 
 
 def test_a_deadline_stands_while_exposed_and_not_in_quarantine(book: SessionBook) -> None:

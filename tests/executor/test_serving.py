@@ -21,7 +21,7 @@ from adpkv.core.session import Event, State
 from adpkv.core.tombstones import NEVER_POSTED
 from adpkv.core.values import Outcome
 from adpkv.executor.audit import block_counts
-from adpkv.executor.leases import MOST_RELEASED
+from adpkv.executor.leases import MOST_RELEASED, REQUEST_BITS
 
 # -- generation --------------------------------------------------------------------------------
 
@@ -118,6 +118,16 @@ def test_leases_lead_to_requests_also_when_they_are_released() -> None:
     assert 1 not in serving.requests
     assert serving.holders((first, second)) == (1, 2)
     assert serving.holders((second, 77, -1)) == (2,)
+
+
+@pytest.mark.parametrize("request_id", [-1, 1 << REQUEST_BITS])
+def test_a_request_that_would_be_read_back_as_another_lease_is_an_error(request_id: int) -> None:
+    serving = context()
+    serving.assign(spec(request_id), 0)
+    serving.admit(0)
+    with pytest.raises(AssertionError):
+        serving.leases.take_back(serving.requests[request_id])
+    assert serving.leases.recent() == ()
 
 
 def test_the_last_released_leases_are_remembered_and_no_more() -> None:
