@@ -83,17 +83,11 @@ class RankOrder:
         if len(self._heap) > 2 * len(self._column) + SPARE:
             self._compact()
 
-    def _set_aside(self, rank: int, blocks: int) -> None:
-        """The rank comes again for requests that need no more than it has."""
-        self._first[rank] = _ABSENT
-        had, aside = self._had, self._aside
-        if had[rank] == blocks:
-            return  # it is there already
-        had[rank] = blocks
-        heappush(aside, (-blocks, rank))
-        if len(aside) > 2 * len(had) + SPARE:
-            aside[:] = [(-there, at) for at, there in enumerate(had) if there != _NOT_ASIDE]
-            heapify(aside)
+    def _compact_aside(self) -> None:
+        """Drop what is void there."""
+        entries = zip(self._had, range(len(self._had)), strict=True)
+        self._aside[:] = [(-blocks, rank) for blocks, rank in entries if blocks != _NOT_ASIDE]
+        heapify(self._aside)
 
     def first(self, ranks: GroupRanks, spec: RequestSpec) -> int | None:
         """The first rank that can take the request; None if none can."""
@@ -118,7 +112,13 @@ class RankOrder:
                 heapreplace(heap, (column[rank], then[rank], rank))
             elif blocks[rank] < needed:
                 heappop(heap)
-                self._set_aside(rank, blocks[rank])
+                first[rank] = _ABSENT
+                there = blocks[rank]
+                if had[rank] != there:  # else its entry is there already
+                    had[rank] = there
+                    heappush(aside, (-there, rank))
+                    if len(aside) > 2 * len(had) + SPARE:
+                        self._compact_aside()
             elif ranks.can_take(rank, spec):
                 found = rank
                 break
