@@ -199,10 +199,10 @@ static inline __attribute__((unused)) void adpkv_drop(PyObject *thing) {
 }
 
 /* What goes through a list or a tuple, as Python's own iterators of these do. Most of these live as
-   long as a loop: the last few are used again, and the cycle collector does not know of them. So a
-   list that holds, over whatever else, one that goes through it is never collected: a generator
-   that waits in a loop over a list that has it, or an iterator that is stored in an item. Nor can
-   one be copied or pickled, or say how many are left; nothing that is compiled asks for it. */
+   long as a loop, so the last few are used again. The cycle collector knows of each from its first
+   loop on, also while it waits for the next one: the array has it then, so it counts as alive. To
+   tell the collector of every loop would cost as much as all else that a loop begins with. None can
+   be copied or pickled, or say how many are left: nothing that is compiled asks for it. */
 typedef struct adpkv_items {
     PyObject_HEAD
     Py_ssize_t at;
@@ -231,19 +231,27 @@ ADPKV_ONLY void adpkv_end_items(PyObject *iterator) {
     adpkv_items_t *items = (adpkv_items_t *)iterator;
     PyObject *of = items->of;
     items->of = NULL;
-    Py_XDECREF(of);
-    if (adpkv_idle < ADPKV_MOST_ITEMS)
+    if (adpkv_idle < ADPKV_MOST_ITEMS) {
+        Py_SET_REFCNT(items, 1); /* the array's */
         adpkv_idle_items[adpkv_idle++] = items;
-    else
-        PyObject_Free(items);
+    } else {
+        PyObject_GC_Del(items);
+    }
+    Py_XDECREF(of); /* last: whatever ends with it may collect, and begin loops */
+}
+
+ADPKV_ONLY int adpkv_visit_items(PyObject *iterator, visitproc visit, void *arg) {
+    Py_VISIT(((adpkv_items_t *)iterator)->of);
+    return 0;
 }
 
 ADPKV_WEAK PyTypeObject adpkv_items_type = {
     PyVarObject_HEAD_INIT(NULL, 0).tp_name = "adpkv.items",
     .tp_basicsize = sizeof(adpkv_items_t),
-    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION,
     .tp_doc = "Goes through a list or a tuple.",
     .tp_dealloc = adpkv_end_items,
+    .tp_traverse = adpkv_visit_items,
     .tp_iter = PyObject_SelfIter,
     .tp_iternext = adpkv_next_item,
 };
@@ -259,12 +267,12 @@ ADPKV_ONLY PyObject *adpkv_items(PyObject *of) {
         if (!PyType_HasFeature(&adpkv_items_type, Py_TPFLAGS_READY)
             && PyType_Ready(&adpkv_items_type) < 0)
             return NULL;
-        items = PyObject_Malloc(sizeof(adpkv_items_t));
+        items = PyObject_GC_New(adpkv_items_t, &adpkv_items_type);
         if (items == NULL)
-            return PyErr_NoMemory();
-        Py_SET_TYPE(items, &adpkv_items_type);
+            return NULL;
+        items->of = NULL;
+        PyObject_GC_Track(items);
     }
-    Py_SET_REFCNT(items, 1);
     items->at = 0;
     items->of = Py_NewRef(of);
     return (PyObject *)items;

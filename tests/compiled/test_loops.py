@@ -5,9 +5,11 @@ And headers with a mistake planted, each of which one of these checks finds."""
 from __future__ import annotations
 
 import faulthandler
+import gc
 import os
 import resource
 import shutil
+import signal
 import sys
 import weakref
 from collections.abc import Callable, Iterator
@@ -98,6 +100,65 @@ def check_who_has_what(remembers: Any) -> None:
         assert seen() is None, "nobody else had the list"
 
 
+def check_circles(remembers: Any) -> None:
+    """A loop in what it goes through, and one that was used before."""
+    gc.collect()
+    for made in (list, tuple):
+        for many in (1, 5, 30):
+            seen = []
+            for _ in range(many):
+                thing = Thing()
+                thing.loop = remembers.iter_of(made([thing]))  # type: ignore[attr-defined]
+                seen.append(weakref.ref(thing))
+                del thing
+            assert all(one() is not None for one in seen)
+            gc.collect()
+            assert all(one() is None for one in seen)
+            assert remembers.all_of(remembers.iter_of(made([1, 2]))) == [1, 2]
+
+
+def check_collections_meanwhile(remembers: Any) -> None:
+    """Of those that wait, and of those that somebody goes through; loops where things end."""
+
+    class Ends:
+        def __init__(self) -> None:
+            self.loop = remembers.iter_of([self])
+
+        def __del__(self) -> None:
+            kept.append(remembers.iter_of([1, 2, 3]))
+            found.append(remembers.all_of(remembers.iter_of((4, 5))))
+
+    kept: list[Any] = []
+    found: list[list[int]] = []
+    going = [remembers.iter_of([*range(5)]) for _ in range(20)]
+    for turn in range(5):
+        assert [remembers.next_of(loop, END) for loop in going] == [turn] * 20
+        for _ in range(20):
+            Ends()
+        gc.collect()
+        everything = gc.get_objects()
+        assert remembers.all_of(remembers.iter_of((turn,))) == [turn]
+        del everything
+    assert [remembers.all_of(loop) for loop in kept] == [[1, 2, 3]] * 100
+    assert found == [[4, 5]] * 100
+
+
+def check_what_ends_with_a_loop(remembers: Any) -> None:
+    """It may collect, and begin as many loops as it likes."""
+
+    class Ends:
+        def __del__(self) -> None:
+            loops = [remembers.iter_of([number]) for number in range(12)]
+            gc.collect()
+            found.append([remembers.all_of(loop) for loop in loops])
+
+    found: list[Any] = []
+    for _ in range(3):
+        loops = [remembers.iter_of([Ends()]) for _ in range(12)]
+        del loops
+    assert found == [[[number] for number in range(12)]] * 36
+
+
 def check_what_is_done_here(remembers: Any) -> None:
     """Not by Python, which would have the same results."""
     kept = {number: str(number) for number in range(100)}
@@ -136,7 +197,14 @@ def check_what_is_done_here(remembers: Any) -> None:
     assert found["list"] >= 90, "what all_of returns, which Python drops"
 
 
-CHECKS = (check_that_lists_may_change, check_loops_in_loops, check_who_has_what)
+CHECKS = (
+    check_that_lists_may_change,
+    check_loops_in_loops,
+    check_who_has_what,
+    check_circles,
+    check_collections_meanwhile,
+    check_what_ends_with_a_loop,
+)
 
 
 @needs_compiler
@@ -172,22 +240,26 @@ PLANTED = (
     ("objects.h", "items->at = 0;", "items->at = 1;"),
     ("objects.h", "items->of = Py_NewRef(of);", "items->of = of;"),
     ("objects.h", "items->of = NULL;\n    Py_DECREF(of);", "Py_DECREF(of);"),
-    ("objects.h", "items->of = NULL;\n    Py_XDECREF(of);", "items->of = NULL;"),
+    ("objects.h", "Py_XDECREF(of); /* last", "(void)of; /* last"),
     ("objects.h", "if (items->at < Py_SIZE(of))", "if (items->at <= Py_SIZE(of))"),
     ("objects.h", "return Py_NewRef(all[items->at++]);", "return all[items->at++];"),
     ("objects.h", "adpkv_idle_items[--adpkv_idle];", "adpkv_idle_items[0];"),
+    ("objects.h", "Py_VISIT(((adpkv_items_t *)iterator)->of);", ""),
+    ("objects.h", "Py_SET_REFCNT(items, 1);", ""),
     ("objects.h", "if (adpkv_idle > 0) {", "if (adpkv_idle > 99) {"),
     ("objects.h", "if (adpkv_idle < ADPKV_MOST_ITEMS)", "if (adpkv_idle < 0)"),
 )
 
 
 def code_of(made: Path) -> int:
-    """How a process ends that checks this: it may crash."""
+    """How a process ends that checks this: it may crash, or never end by itself."""
     child = os.fork()
     if child == 0:
         code = 1
         try:
             faulthandler.disable()
+            signal.alarm(20)
+            gc.freeze()  # what others have left is not collected again and again
             resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
             remembers = imported(made)
             for check in (*CHECKS, check_what_is_done_here):
