@@ -215,7 +215,8 @@ def _by_name(custom: object) -> bool:
 def _naming(experiment: Experiment, custom: Mapping[Slot, object]) -> Experiment:
     """The experiment with these factories named in it; the names are checked as those in a file."""
     from adpkv.config.model import SHAPE
-    from adpkv.plugins import MODEL, named
+    from adpkv.plugins import MODEL
+    from adpkv.plugins.naming import named
 
     changes: dict[str, Any] = {}
     for slot, one in custom.items():

@@ -20,7 +20,6 @@ from adpkv.plugins.names import (
     installed,
     near_name,
 )
-from adpkv.plugins.naming import named
 from adpkv.plugins.own_port import OwnPort, bare
 from adpkv.plugins.port_check import check_port, missing_names
 
@@ -46,7 +45,6 @@ __all__ = [
     "is_ours",
     "made",
     "missing_names",
-    "named",
     "near_name",
     "raised",
 ]
