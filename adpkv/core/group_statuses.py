@@ -75,7 +75,7 @@ class GroupStatuses:
         else:
             self._new.update(ranks.given)
             ranks.given.clear()
-            for place in self._new:
+            for place in sorted(self._new):
                 ranks.hear(place, self.statuses[place])
             ranks.begin(passed, not_yet)
         self._new.clear()
