@@ -54,7 +54,9 @@ def test_the_version() -> None:
 def test_a_home_in_which_no_completion_can_be_installed(tmp_path: Path) -> None:
     home = tmp_path / "home"
     home.touch()
-    ended = _adpkv("--install-completion", "bash", HOME=str(home))
+    # The shell is said, and not found among the processes from which this was started.
+    said = {"HOME": str(home), "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}
+    ended = _adpkv("--install-completion", "bash", **said)
     assert (ended.returncode, ended.stdout) == (2, "")
     assert ended.stderr.startswith(f"adpkv: --install-completion: {home}")
     assert ended.stderr.endswith(": File exists\n")
