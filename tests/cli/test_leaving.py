@@ -86,6 +86,7 @@ def test_ctrl_c_while_threads_are_waited_for_leaves_the_exit_code(tmp_path: Path
         "def last():\n"
         "    while sys._current_frames()[first].f_code.co_name != '_shutdown':\n"
         "        time.sleep(0.01)\n"
+        "    time.sleep(0.5)\n"  # it is about to wait, but a signal just before it is not seen
         "    os.kill(os.getpid(), signal.SIGINT)\n"
         "    time.sleep(60)\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
